@@ -1,0 +1,1 @@
+"""Words: what a user writes and reads."""

@@ -1,0 +1,13 @@
+"""What a machine offers, as `doctor` shows it and the plan needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """`netem`: the kernel has sch_netem. `nft`: the path of the nft program, empty if there is none."""
+
+    netem: bool
+    nft: str = "/usr/sbin/nft"

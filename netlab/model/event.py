@@ -1,0 +1,89 @@
+"""Events: the lines that roles write about what they did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Flow(NamedTuple):
+    """A five-tuple as the writer of the event saw it: its own end first."""
+
+    protocol: str  # "tcp" or "udp"
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+
+
+# Every event, and what `data` holds. Reference pages are generated from this.
+EVENTS: dict[str, str] = {
+    "ready": "the role accepts; address, port of its listener where it has one",
+    "request-start": "client: the click; name, url, traceparent",
+    "request-done": "client: the response is whole; name, status, bytes, headers, total_ms",
+    "request-failed": "client: no response; name, cause",
+    "dns-query": "a question was sent or came in; qname, qtype",
+    "dns-answer": "an answer was sent or came in; qname, qtype, rcode, answers, cached",
+    "connect-start": "a TCP connection is being opened",
+    "connection-opened": "a TCP connection is established; side (client, server)",
+    "connection-closed": "a TCP connection ended; cause",
+    "tls-handshake": "TLS is established; side, version, cipher, alpn, server_name, resumed",
+    "tls-failed": "TLS failed; side, cause",
+    "request-sent": "an HTTP request went to an upstream; method, target, traceparent",
+    "request-received": "an HTTP request came in; method, target, traceparent, headers",
+    "response-sent": "an HTTP response went out; status, bytes, traceparent",
+    "response-received": "an HTTP response came from an upstream; status, bytes, traceparent",
+    "cache-hit": "the cache answered; key, age_s, traceparent",
+    "cache-miss": "the cache could not answer; key, cause, traceparent",
+    "cache-stored": "a response went into the cache; key, lifetime_s, traceparent",
+    "upstream-chosen": "a balancer or proxy chose an upstream; upstream",
+    "health-changed": "an upstream became healthy or unhealthy; upstream, healthy, cause",
+    "jwt-accepted": "a token was verified; subject, traceparent",
+    "jwt-refused": "a token was refused; cause, traceparent",
+    "sql-query": "a query went to the database; sql, traceparent",
+    "sql-result": "its rows came back; rows, traceparent",
+    "error": "something went wrong that the role survived; cause",
+    "exited": "the supervisor saw the process end; status",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`time_ns` is CLOCK_REALTIME, so that events and packets of one kernel join without clock sync."""
+
+    time_ns: int
+    node: str
+    role: str
+    event: str
+    flow: Flow | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def to_line(self) -> str:
+        """One JSON line, without its newline."""
+        document: dict[str, Any] = {
+            "time_ns": self.time_ns,
+            "node": self.node,
+            "role": self.role,
+            "event": self.event,
+        }
+        if self.flow is not None:
+            document["flow"] = list(self.flow)
+        return json.dumps(document | self.data, separators=(",", ":"), default=str)
+
+    @classmethod
+    def from_line(cls, line: str | bytes) -> Event:
+        """The event of one JSON line. Raises ValueError where it is none."""
+        try:
+            document = dict(json.loads(line))
+            flow = document.pop("flow", None)
+            return cls(
+                int(document.pop("time_ns")),
+                str(document.pop("node")),
+                str(document.pop("role")),
+                str(document.pop("event")),
+                Flow(*flow) if flow is not None else None,
+                document,
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an event: {error!r} in {line!r}") from error

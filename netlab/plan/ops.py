@@ -1,0 +1,167 @@
+"""Operations: the closed union that a topology becomes. Plain values; `fabric` and `lab` carry them out.
+
+Nothing here outlives the lab's supervisor: namespaces are held by its descriptors alone (no mounts),
+processes by its PID namespace. So no operation needs an inverse, and the kernel undoes a lab that died.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlab.model.impairment import Impairment
+from netlab.model.roles import RoleSpec
+
+WIRE = "@wire"  # the namespace of the user-space relay; no user's node can have this name
+
+
+@dataclass(frozen=True, slots=True)
+class CreateNamespace:
+    """Also brings `lo` up."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One end of a veth to be made: where, its name, its MAC ("02:…"), its MTU in bytes."""
+
+    node: str
+    interface: str
+    mac: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVeth:
+    """Both ends are born inside their namespaces. They are left up."""
+
+    a: Port
+    b: Port
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge:
+    """A learning bridge `interface` in `node`; `ports` are interfaces of the node that already exist."""
+
+    node: str
+    interface: str
+    mac: str
+    ports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddAddress:
+    """`address` with its prefix length: 192.168.1.10/24."""
+
+    node: str
+    interface: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddRoute:
+    """`to` is a network ("0.0.0.0/0" is the default route)."""
+
+    node: str
+    to: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSysctl:
+    """`key` with dots: net.ipv4.ip_forward."""
+
+    node: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRuleset:
+    """`text` is a whole nftables ruleset, for `nft -f`."""
+
+    node: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetOffloads:
+    """Segmentation, receive and checksum offloads, on or off, on both of the link's ends."""
+
+    node: str
+    interface: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetQdisc:
+    """netem at the root of `interface`, for what it sends."""
+
+    node: str
+    interface: str
+    impairment: Impairment
+
+
+@dataclass(frozen=True, slots=True)
+class WireLink:
+    """A link that the relay carries between two interfaces of its own namespace.
+
+    `up` impairs frames from `a` to `b`. `name` is the link's, for statistics and live changes.
+    """
+
+    name: str
+    a: str
+    b: str
+    up: Impairment
+    down: Impairment
+
+
+@dataclass(frozen=True, slots=True)
+class StartWire:
+    links: tuple[WireLink, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartRole:
+    """`role` is unique in its node. Names in `spec` are resolved to addresses.
+
+    `names`: what its certificate must carry (DNS names and addresses); empty: it needs none.
+    """
+
+    node: str
+    role: str
+    spec: RoleSpec
+    names: tuple[str, ...] = ()
+
+
+Operation = (
+    CreateNamespace
+    | CreateVeth
+    | CreateBridge
+    | AddAddress
+    | AddRoute
+    | SetSysctl
+    | LoadRuleset
+    | SetOffloads
+    | SetQdisc
+    | StartWire
+    | StartRole
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The operations in order, and what the lab needs to know beside them.
+
+    `interfaces`: every interface of a user's node, in order, as (node, interface): what is captured.
+    `hosts`: name ─► addresses, for /etc/hosts of every node. `resolvers`: node ─► addresses.
+    `locations`: network ─► location. `addresses`: node ─► its addresses.
+    """
+
+    name: str
+    operations: tuple[Operation, ...]
+    interfaces: tuple[tuple[str, str], ...]
+    addresses: dict[str, tuple[str, ...]]
+    resolvers: dict[str, tuple[str, ...]]
+    locations: dict[str, str]
+    backend: str  # "netem", "wire", or "none" where no link is impaired
