@@ -73,6 +73,7 @@ def format_rate(bps: int) -> str:
 DurationNs = Annotated[
     int,
     BeforeValidator(duration_ns),
+    PlainSerializer(lambda value: f"{value}ns", when_used="json"),
     WithJsonSchema(
         {"type": "string", "pattern": r"^\d+(\.\d+)?(ns|us|ms|s|m)$", "examples": ["20ms", "1.5s"]}
     ),
