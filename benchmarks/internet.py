@@ -53,8 +53,9 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("the benchmark builds a lab: run it as root")
     help_s = min(seconds(NETLAB, "--help") for _ in range(5))
+    floor_s = python_floor()
     print(
-        f"netlab --help               {help_s:6.2f} s   at most 0.25 s; importing typer alone {python_floor():.2f} s"
+        f"netlab --help               {help_s:6.2f} s   at most 0.25 s; importing typer alone {floor_s:.2f} s"
     )
     up_s = seconds(NETLAB, "up", "internet", "--name", LAB)
     try:
