@@ -1,0 +1,203 @@
+"""What a role gets from its process: events, listeners, connections, TLS, time, random numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+from netlab.errors import LocalProtocolError, RemoteProtocolError
+from netlab.model.event import Flow
+from netlab.model.launch import Launch
+from netlab.net import sockets, tls
+from netlab.net.connection import Peer, opened_by_peer
+from netlab.net.events import EventWriter
+from netlab.net.stream import Stream, TcpStream
+from netlab.net.tls import TlsStream
+
+Handler = Callable[[Stream, Peer], Awaitable[None]]
+_HANDSHAKE_TIMEOUT_S = 10.0
+_DRAIN_S = 2.0
+
+
+class RoleContext:
+    """One role's hands. `tasks` outlives no role: what still runs there when the role ends is cancelled.
+
+    A role whose work can fail without an exception sets `exit_status`.
+    """
+
+    def __init__(self, launch: Launch, events_fd: int, tasks: asyncio.TaskGroup) -> None:
+        self.launch = launch
+        self.tasks = tasks
+        self.rng = random.Random(launch.seed)  # noqa: S311 - repeatable runs, no secrets
+        self.exit_status = 0
+        self._events = EventWriter(events_fd, launch.node, launch.role)
+        self._stopping = asyncio.Event()
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def emit(self, event: str, flow: Flow | None = None, time_ns: int = 0, **data: Any) -> None:
+        """Write an event; see EventWriter.emit."""
+        self._events.emit(event, flow, time_ns, **data)
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock, for deadlines."""
+        return time.monotonic()
+
+    def now_ns(self) -> int:
+        """CLOCK_REALTIME, for evidence."""
+        return time.time_ns()
+
+    def ready(self, port: int = 0, **data: Any) -> None:
+        """Say that the role accepts."""
+        if port:
+            data["port"] = port
+        self.emit("ready", **data)
+
+    # The end of the role.
+
+    def stop(self) -> None:
+        """SIGTERM: accept no more; `stopping` and `stopped` say it to the role."""
+        self._stopping.set()
+        for server in self._servers:
+            server.close()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    async def stopped(self) -> None:
+        """Returns when the role has been told to stop."""
+        await self._stopping.wait()
+
+    async def drain(self) -> None:
+        """Wait for connections in flight, at most two seconds."""
+        self.stop()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_DRAIN_S)
+
+    # TLS contexts, made when first asked for.
+
+    @cached_property
+    def _tls_server(self) -> ssl.SSLContext:
+        if self.launch.identity is None:
+            raise LocalProtocolError(f"role {self.launch.role} serves TLS and got no certificate")
+        return tls.server_context(self.launch.identity, keylog=tls.keylog_path())
+
+    @cached_property
+    def _tls_client(self) -> ssl.SSLContext:
+        return tls.client_context(self.launch.trust_pem, keylog=tls.keylog_path())
+
+    def tls_server(self) -> ssl.SSLContext:
+        """TLS 1.3 with the node's certificate, secrets into SSLKEYLOGFILE."""
+        return self._tls_server
+
+    def tls_client(self) -> ssl.SSLContext:
+        """TLS 1.3 that trusts the lab's root alone, secrets into SSLKEYLOGFILE."""
+        return self._tls_client
+
+    # Connections.
+
+    async def listen(
+        self,
+        port: int,
+        handler: Handler,
+        *,
+        tls: ssl.SSLContext | None = None,
+        proxy_protocol: bool = False,
+        hosts: tuple[str, ...] = sockets.EVERYWHERE,
+    ) -> int:
+        """Serve `handler(stream, peer)` for each connection until the role stops; the port's number.
+
+        With `proxy_protocol` a connection starts with a PROXY header, and `peer` is whom it names.
+        The stream is closed when the handler returns. Errors of the peer (OSError, RemoteProtocolError)
+        end its connection only. Raises LabError where the port can't be had.
+        """
+
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            flow = sockets.flow_of(writer.get_extra_info("socket"))
+            stream = TcpStream(reader, writer, flow)
+            task = self.tasks.create_task(self._serve(stream, handler, tls, proxy_protocol))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+        listening = sockets.bound(port, socket.SOCK_STREAM, hosts)
+        for sock in listening:
+            self._servers.append(await asyncio.start_server(accepted, sock=sock))
+        return int(listening[0].getsockname()[1])
+
+    async def _serve(
+        self, stream: TcpStream, handler: Handler, context: ssl.SSLContext | None, proxy_protocol: bool
+    ) -> None:
+        self.emit("connection-opened", stream.flow, side="server")
+        top: Stream = stream
+        cause = "done"
+        try:
+            async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
+                peer = await opened_by_peer(stream, proxy_protocol)
+                if context is not None:
+                    top = await self._handshake(stream, context, None)
+            await handler(top, peer)
+        except (OSError, RemoteProtocolError) as error:
+            cause = str(error) or type(error).__name__
+            if isinstance(error, RemoteProtocolError):
+                self.emit("error", stream.flow, cause=cause)
+        finally:
+            await top.close()
+            self.emit("connection-closed", stream.flow, cause=cause)
+
+    async def connect(
+        self,
+        address: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
+        timeout_s: float = 10.0,
+    ) -> Stream:
+        """A connection to an address (not a name), inside TLS where `tls` is given.
+
+        `server_name` is sent as SNI and must be in the peer's certificate; empty: the address must be.
+        Raises OSError, also ssl.SSLError and TimeoutError.
+        """
+        async with asyncio.timeout(timeout_s):
+            stream = await self._open(address, port)
+            if tls is None:
+                return stream
+            try:
+                return await self._handshake(stream, tls, server_name or address)
+            except BaseException:
+                stream.abort()
+                raise
+
+    async def _open(self, address: str, port: int) -> TcpStream:
+        started = self.now_ns()
+        sock, flow = sockets.connecting(address, port)
+        try:
+            self.emit("connect-start", flow, time_ns=started)
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+            reader, writer = await asyncio.open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        self.emit("connection-opened", flow, side="client")
+        return TcpStream(reader, writer, flow)
+
+    async def _handshake(
+        self, stream: TcpStream, context: ssl.SSLContext, server_name: str | None
+    ) -> TlsStream:
+        side = "server" if server_name is None else "client"
+        try:
+            inside = await TlsStream.handshake(stream, context, server_name)
+        except OSError as error:
+            self.emit("tls-failed", stream.flow, side=side, cause=str(error))
+            raise
+        assert inside.tls is not None  # as the handshake is done
+        self.emit("tls-handshake", stream.flow, side=side, **asdict(inside.tls))
+        return inside

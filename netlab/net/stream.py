@@ -1,0 +1,91 @@
+"""A TCP connection as bytes in and bytes out, with back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from netlab.model.event import Flow
+
+READ_SIZE = 65_536
+CLOSE_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What a finished handshake agreed on. `server_name` is the SNI, empty if there was none."""
+
+    version: str
+    cipher: str
+    alpn: str
+    server_name: str
+    resumed: bool
+
+
+class Stream(Protocol):
+    """Bytes in order. `flow` has our own end first. Reads and writes raise OSError (also ssl.SSLError)."""
+
+    @property
+    def flow(self) -> Flow: ...
+
+    @property
+    def tls(self) -> TlsInfo | None: ...
+
+    async def read(self, size: int = READ_SIZE) -> bytes:
+        """At most `size` bytes, as soon as there are any; b"" at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the peer's slowness allows more."""
+        ...
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close at once, by a reset."""
+        ...
+
+
+class TcpStream:
+    """A Stream over asyncio's own reader and writer. `unread` pushes bytes back in front."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._unread = b""
+        self.flow = flow
+        self.tls: TlsInfo | None = None
+
+    def unread(self, data: bytes) -> None:
+        self._unread = data + self._unread
+
+    async def read(self, size: int = READ_SIZE) -> bytes:
+        if self._unread:
+            data, self._unread = self._unread[:size], self._unread[size:]
+            return data
+        return await self._reader.read(size)
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def write_eof(self) -> None:
+        """Half-close: we send no more, and go on reading."""
+        if self._writer.can_write_eof() and not self._writer.is_closing():
+            self._writer.write_eof()
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        """What was written goes out first, unless the peer takes longer than CLOSE_TIMEOUT_S."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self.abort()
+        except OSError:
+            return  # the peer's reset closed it first
+
+    def abort(self) -> None:
+        self._writer.transport.abort()

@@ -1,0 +1,91 @@
+"""The body of a role's process: launch document in, exit status out."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from netlab.errors import HostError, NetlabError
+from netlab.model.launch import Launch
+from netlab.net.context import RoleContext
+
+FAILED = 1
+UNSUPPORTED = 127
+_STOP_S = 2.0
+
+Serve = Callable[[Any, RoleContext], Coroutine[Any, Any, None]]
+
+
+class _EndedError(Exception):
+    """The role is done: ends what it left running in its task group."""
+
+
+def run(launch: Launch, events_fd: int) -> int:
+    """Run a role until it is done or SIGTERM; the exit status.
+
+    0: done, drained. 1: it failed; stderr has one line, or a traceback where it is our bug.
+    127: it can't do what the spec asks (a program is missing).
+    """
+    try:
+        return asyncio.run(_main(launch, events_fd))
+    except BaseExceptionGroup as group:
+        return _failed(group)
+
+
+def _failed(group: BaseExceptionGroup[BaseException]) -> int:
+    ours, bugs = group.split(NetlabError)
+    if bugs is not None or ours is None:
+        traceback.print_exception(group)
+        return FAILED
+    errors = list(_leaves(ours))
+    for error in errors:
+        remedy = f" ({error.remedy})" if isinstance(error, NetlabError) and error.remedy else ""
+        sys.stderr.write(f"error: {error}{remedy}\n")
+    unsupported = any(isinstance(error, HostError) for error in errors)
+    return UNSUPPORTED if unsupported else FAILED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _role(kind: str) -> Serve:
+    name = f"netlab.roles.{kind}"
+    if importlib.util.find_spec(name) is None:
+        raise HostError(f"this netlab has no role {kind!r}")
+    serve: Serve = importlib.import_module(name).serve
+    return serve
+
+
+async def _main(launch: Launch, events_fd: int) -> int:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            ctx = RoleContext(launch, events_fd, tasks)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, ctx.stop)
+            await _until_done(_role(launch.spec.kind)(launch.spec, ctx), ctx)
+            await ctx.drain()
+            raise _EndedError
+    except* _EndedError:
+        pass
+    return ctx.exit_status
+
+
+async def _until_done(serving: Coroutine[Any, Any, None], ctx: RoleContext) -> None:
+    """Until `serving` returns; once told to stop, it has two seconds."""
+    role = ctx.tasks.create_task(serving)
+    told = ctx.tasks.create_task(ctx.stopped())
+    await asyncio.wait({role, told}, return_when=asyncio.FIRST_COMPLETED)
+    if not role.done():
+        await asyncio.wait({role}, timeout=_STOP_S)
+    role.cancel()
