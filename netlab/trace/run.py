@@ -1,0 +1,77 @@
+"""run.json: what ran, where, and how whole its capture is. Written by a scenario, read by `Trace.load`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from netlab.errors import CaptureError
+from netlab.model.impairment import Impairment
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunNode(_Part):
+    """`kind` and `roles` as in the topology; `addresses` without prefix lengths."""
+
+    kind: str = "host"
+    location: str = ""
+    roles: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+class RunLink(_Part):
+    """`ends` are `node:interface`; `up` impairs what the first end sends, `down` what the second sends."""
+
+    ends: tuple[str, str]
+    medium: str = ""
+    mtu: int = 1500
+    up: Impairment = Impairment()
+    down: Impairment = Impairment()
+
+
+class RunCapture(_Part):
+    """`packets` and `dropped` (by the kernel, for want of buffer) of all interfaces together."""
+
+    file: str = "trace.pcapng"
+    packets: int = 0
+    dropped: int = 0
+
+
+class Run(_Part):
+    """`started_ns` and `ended_ns` in CLOCK_REALTIME; `backend`: netem, wire or none."""
+
+    scenario: str
+    lab: str
+    topology: str
+    started_ns: int
+    ended_ns: int
+    backend: str = ""
+    nodes: dict[str, RunNode]
+    links: tuple[RunLink, ...] = ()
+    capture: RunCapture = RunCapture()
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """Raises CaptureError, which says what is wrong with the document."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise CaptureError(f"run.json: {place}: {first['msg']}", "run the scenario again") from error
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"
+
+    def node_of(self, address: str) -> str:
+        """The node that owns `address`, or the address itself where none does."""
+        return next((name for name, node in self.nodes.items() if address in node.addresses), address)
+
+    def link_at(self, end: str) -> tuple[RunLink, Impairment] | None:
+        """The link at `node:interface`, and what it does to frames that this end sends."""
+        for link in self.links:
+            if end in link.ends:
+                return link, link.up if link.ends[0] == end else link.down
+        return None
