@@ -7,7 +7,8 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -41,6 +42,7 @@ class RoleContext:
         self._stopping = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.Timeout] = set()
 
     def emit(self, event: str, flow: Flow | None = None, time_ns: int = 0, **data: Any) -> None:
         """Write an event; see EventWriter.emit."""
@@ -67,6 +69,18 @@ class RoleContext:
         self._stopping.set()
         for server in self._servers:
             server.close()
+        for timer in self._idle:
+            timer.reschedule(0)
+
+    @asynccontextmanager
+    async def idle(self, timeout_s: float) -> AsyncIterator[None]:
+        """For a wait that may be cut short: TimeoutError after `timeout_s`, or when the role stops."""
+        async with asyncio.timeout(0 if self.stopping else timeout_s) as timer:
+            self._idle.add(timer)
+            try:
+                yield
+            finally:
+                self._idle.discard(timer)
 
     @property
     def stopping(self) -> bool:

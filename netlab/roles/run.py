@@ -75,7 +75,7 @@ async def _main(launch: Launch, events_fd: int) -> int:
                 asyncio.get_running_loop().add_signal_handler(number, ctx.stop)
             await _until_done(_role(launch.spec.kind)(launch.spec, ctx), ctx)
             await ctx.drain()
-            raise _EndedError
+            raise _EndedError  # noqa: TRY301 - the way to end a task group whose tasks run on
     except* _EndedError:
         pass
     return ctx.exit_status

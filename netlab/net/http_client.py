@@ -1,0 +1,176 @@
+"""The client's side of HTTP/1.1: one request on a connection of its own, bodies streamed both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from netlab.errors import RemoteProtocolError
+from netlab.net.context import RoleContext
+from netlab.net.stream import Stream
+from netlab.proto.http import Data, End, HttpEvent, RequestHead, ResponseHead
+from netlab.proto.http1 import ClientCodec
+
+_MAX_HEAD = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to ask. `server_name` is the SNI and what the certificate must carry."""
+
+    address: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class UpstreamError(Exception):
+    """A request had no (whole) response. `status` is what a gateway answers: 502 or 504 (RFC 9110
+    sections 15.6.3 and 15.6.5). `unsent`: no byte of it reached the other side, so it may be repeated."""
+
+    def __init__(self, cause: str, status: int = 502, *, unsent: bool = False) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.unsent = unsent
+
+
+def _failed(target: Target, error: Exception, *, unsent: bool = False) -> UpstreamError:
+    if isinstance(error, TimeoutError):
+        return UpstreamError(f"{target} did not answer in time", 504, unsent=unsent)
+    return UpstreamError(f"{target}: {error}", unsent=unsent)
+
+
+class Response:
+    """A response whose head has come; its body comes as it is asked for."""
+
+    def __init__(self, head: ResponseHead, reader: _Reader) -> None:
+        self.head = head
+        self._reader = reader
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Raises UpstreamError where the body ends early."""
+        while (part := await self._reader.next_part()) is not None:
+            yield part
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        return b"".join([part async for part in self.body()])
+
+
+@asynccontextmanager
+async def fetch(
+    ctx: RoleContext,
+    target: Target,
+    head: RequestHead,
+    body: AsyncIterator[bytes] | None = None,
+    *,
+    connect_s: float = 5.0,
+    timeout_s: float = 30.0,
+) -> AsyncIterator[Response]:
+    """Connect, send, and wait for the response's head; the connection is closed at the end.
+
+    `timeout_s` bounds the wait for the head, and for each next part of the body. The request should
+    say `Connection: close`. Raises UpstreamError.
+    """
+    try:
+        stream = await ctx.connect(
+            target.address,
+            target.port,
+            tls=target.tls,
+            server_name=target.server_name,
+            timeout_s=connect_s,
+        )
+    except OSError as error:
+        raise _failed(target, error, unsent=True) from error
+    reader = _Reader(ctx, stream, target, head, timeout_s)
+    try:
+        await reader.send(head, body)
+        yield Response(await reader.head(), reader)
+    finally:
+        await reader.close()
+
+
+class _Reader:
+    def __init__(
+        self, ctx: RoleContext, stream: Stream, target: Target, request: RequestHead, timeout_s: float
+    ) -> None:
+        self._ctx = ctx
+        self._stream = stream
+        self._target = target
+        self._timeout_s = timeout_s
+        self._codec = ClientCodec(_MAX_HEAD)
+        self._events: deque[HttpEvent] = deque()
+        self._traceparent = request.headers.get("traceparent")
+        self._status = 0
+        self._size = 0
+        self._cause = ""
+
+    async def send(self, head: RequestHead, body: AsyncIterator[bytes] | None) -> None:
+        """A server may answer before it has read all, and close; so a failing write is not the end:
+        the response says."""
+        with suppress(ConnectionError):
+            if body is None:
+                await self._stream.write(self._codec.send(head) + self._codec.send(End()))
+            else:
+                await self._stream.write(self._codec.send(head))
+                async for part in body:
+                    await self._stream.write(self._codec.send(Data(part)))
+                await self._stream.write(self._codec.send(End()))
+        self._ctx.emit(
+            "request-sent",
+            self._stream.flow,
+            method=head.method,
+            target=head.target,
+            traceparent=self._traceparent,
+        )
+
+    async def head(self) -> ResponseHead:
+        """The final response's; informational ones are passed over."""
+        while True:
+            event = await self._next()
+            if isinstance(event, ResponseHead) and not event.informational:
+                self._status = event.status
+                return event
+
+    async def next_part(self) -> bytes | None:
+        if self._cause:
+            return None
+        event = await self._next()
+        if isinstance(event, Data):
+            self._size += len(event.data)
+            return event.data
+        self._cause = "done"
+        self._ctx.emit(
+            "response-received",
+            self._stream.flow,
+            status=self._status,
+            bytes=self._size,
+            traceparent=self._traceparent,
+        )
+        return None
+
+    async def _next(self) -> HttpEvent:
+        try:
+            while not self._events:
+                async with asyncio.timeout(self._timeout_s):
+                    data = await self._stream.read()
+                self._events.extend(self._codec.receive(data))
+                if not data and not self._events:
+                    raise RemoteProtocolError("the connection ended before a response")
+        except (OSError, RemoteProtocolError) as error:
+            raise _failed(self._target, error) from error
+        return self._events.popleft()
+
+    async def close(self) -> None:
+        if self._cause:
+            await self._stream.close()
+        else:
+            self._stream.abort()
+        self._ctx.emit("connection-closed", self._stream.flow, cause=self._cause or "aborted")

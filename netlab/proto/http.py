@@ -1,0 +1,168 @@
+"""The words of HTTP for every version: what a codec gives and takes. Each event has a stream id.
+
+HTTP/1.1 has one stream at a time, with id 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+class Headers(tuple[tuple[str, str], ...]):
+    """Header fields in order, names as they were on the wire; lookups ignore case (RFC 9110 section 5.1)."""
+
+    __slots__ = ()
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value of `name`, several lines joined by ", " (RFC 9110 section 5.3)."""
+        values = self.all(name)
+        return ", ".join(values) if values else default
+
+    def all(self, name: str) -> list[str]:
+        """The value of each line called `name`."""
+        wanted = name.lower()
+        return [value for key, value in self if key.lower() == wanted]
+
+    def has(self, name: str) -> bool:
+        return bool(self.all(name))
+
+    def without(self, *names: str) -> Headers:
+        dropped = {name.lower() for name in names}
+        return Headers((key, value) for key, value in self if key.lower() not in dropped)
+
+    def plus(self, name: str, value: str) -> Headers:
+        return Headers((*self, (name, value)))
+
+    def having(self, name: str, value: str) -> Headers:
+        """With `name` set to `value` and nothing else, in its old place or at the end."""
+        if not self.has(name):
+            return self.plus(name, value)
+        wanted, first = name.lower(), True
+        fields: list[tuple[str, str]] = []
+        for key, old in self:
+            if key.lower() != wanted:
+                fields.append((key, old))
+            elif first:
+                fields.append((key, value))
+                first = False
+        return Headers(fields)
+
+
+NO_HEADERS = Headers()
+
+
+def members(value: str) -> list[str]:
+    """The members of a comma-separated field value, commas in quoted strings left alone
+    (RFC 9110 section 5.6.1). Empty ones are dropped."""
+    found: list[str] = []
+    current, quoted, escaped = "", False, False
+    for character in value:
+        if character == "," and not quoted:
+            found.append(current)
+            current = ""
+            continue
+        current += character
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+    found.append(current)
+    return [member.strip() for member in found if member.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """`target` as it was on the request line: mostly the path and query. `version`: "1.1", "2", "3"."""
+
+    method: str
+    target: str
+    headers: Headers = NO_HEADERS
+    stream: int = 0
+    version: str = "1.1"
+
+    @property
+    def authority(self) -> str:
+        """The host and port that the request is for."""
+        return self.headers.get("host")
+
+    @property
+    def path(self) -> str:
+        """The target's path, without its query."""
+        return self.target.partition("?")[0]
+
+    def with_headers(self, headers: Headers) -> RequestHead:
+        return replace(self, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A status below 200 is informational: the real response is still to come."""
+
+    status: int
+    headers: Headers = NO_HEADERS
+    reason: str = ""
+    stream: int = 0
+    version: str = "1.1"
+
+    @property
+    def informational(self) -> bool:
+        return self.status < 200
+
+    def with_headers(self, headers: Headers) -> ResponseHead:
+        return replace(self, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A part of a body, without chunk framing."""
+
+    data: bytes
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The message is whole; `trailers` came after a chunked body."""
+
+    trailers: Headers = NO_HEADERS
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """One stream ended before its message did; the code is the version's own."""
+
+    code: int
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The peer takes no new requests here; `stream` is the last one that it answers."""
+
+    code: int = 0
+    stream: int = 0
+
+
+HttpEvent = RequestHead | ResponseHead | Data | End | Reset | GoAway
+
+# Fields that concern one connection, which a proxy does not forward (RFC 9110 section 7.6.1).
+_HOP_BY_HOP = (
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """What a proxy forwards: without hop-by-hop fields and those that Connection names."""
+    named = (member.lower() for member in members(headers.get("connection")))
+    return headers.without(*_HOP_BY_HOP, *named)
