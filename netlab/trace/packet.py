@@ -1,4 +1,4 @@
-"""Packets: frames with an IP packet of TCP or UDP, and the journeys that they make across interfaces."""
+"""Packets: frames with TCP or UDP in them, and the journeys that they make across interfaces."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from netlab.decode.frame import Frame, Headers, headers, identity
-
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+from netlab.decode.frame import ACK, SYN, Frame, Headers, headers, identity_of
 
 
 class Socket(NamedTuple):
@@ -40,6 +38,7 @@ class Packet:
 
     @property
     def place(self) -> tuple[str, str]:
+        """Node and interface."""
         return self.frame.node, self.frame.interface
 
     @property
@@ -51,23 +50,33 @@ class Packet:
         return self.frame.number
 
     @property
+    def payload(self) -> bytes:
+        start = self.headers.payload_offset
+        return self.frame.data[start : start + self.headers.payload_length]
+
+    @property
     def opens(self) -> bool:
-        """A TCP segment with SYN and without ACK: the first of a connection."""
-        return self.headers.protocol == "tcp" and self.headers.flags & (SYN | ACK) == SYN
+        """SYN without ACK: the first segment of a connection."""
+        return self.headers.flags & (SYN | ACK) == SYN
 
     @property
     def accepts(self) -> bool:
         """SYN and ACK: the answer to the first."""
-        return self.headers.protocol == "tcp" and self.headers.flags & (SYN | ACK) == SYN | ACK
+        return self.headers.flags & (SYN | ACK) == SYN | ACK
+
+    @property
+    def speaks(self) -> bool:
+        """It says something that the other side may wait for: SYN or payload, and not a bare ACK."""
+        return bool(self.headers.flags & SYN or self.headers.payload_length)
 
 
 def packets_of(frames: Iterable[Frame]) -> tuple[Packet, ...]:
-    """The TCP and UDP packets among `frames`, by time. Others (ARP, ICMP, broken ones) are left out."""
+    """The TCP and UDP packets among `frames`, by time. Others (ARP, ICMP, later fragments) are left out."""
     found = []
     for frame in frames:
-        parsed, same = headers(frame.data), identity(frame.data)
-        if parsed is not None and same is not None and parsed.protocol in ("tcp", "udp"):
-            found.append(Packet(frame, parsed, same))
+        parsed = headers(frame.data)
+        if parsed is not None and parsed.protocol in ("tcp", "udp") and not parsed.fragment_offset:
+            found.append(Packet(frame, parsed, identity_of(parsed, frame.data)))
     return tuple(sorted(found, key=lambda packet: (packet.time_ns, packet.number)))
 
 
@@ -83,10 +92,10 @@ def journeys(packets: Iterable[Packet]) -> tuple[Journey, ...]:
     """
     by_identity: dict[bytes, list[list[Packet]]] = defaultdict(list)
     for packet in packets:
-        open_ones = by_identity[packet.identity]
-        latest = next((one for one in reversed(open_ones) if _lacks(one, packet)), None)
+        journeys_so_far = by_identity[packet.identity]
+        latest = next((one for one in reversed(journeys_so_far) if _lacks(one, packet)), None)
         if latest is None:
-            open_ones.append([packet])
+            journeys_so_far.append([packet])
         else:
             latest.append(packet)
     return tuple(tuple(one) for several in by_identity.values() for one in several)
