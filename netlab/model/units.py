@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -21,7 +22,7 @@ def _scaled(text: object, units: dict[str, int], what: str, example: str) -> int
     if match is None or match["unit"].lower() not in units:
         shown = repr(text) if isinstance(text, str) else str(text)
         raise ValueError(f"{shown} is not a {what}; write a number and a unit, such as {example}")
-    return round(float(match["number"]) * units[match["unit"].lower()])
+    return round(Decimal(match["number"]) * units[match["unit"].lower()])
 
 
 def duration_ns(text: object) -> int:
@@ -46,9 +47,15 @@ def probability(text: object) -> float:
         return 0.0
     if match is None or match["unit"] != "%":
         raise ValueError(f"{text!r} is not a percentage; write a number and %, such as 0.1%")
-    if float(match["number"]) > 100:
+    percent = Decimal(match["number"])
+    if percent > 100:
         raise ValueError(f"{text} is past 100%")
-    return float(match["number"]) / 100
+    return float(percent / 100)
+
+
+def format_probability(share: float) -> str:
+    """The shortest exact form: 0.1%, 5%, 0."""
+    return f"{(Decimal(repr(share)) * 100).normalize():f}%" if share else "0"
 
 
 def format_duration(ns: int) -> str:
@@ -75,7 +82,12 @@ DurationNs = Annotated[
     BeforeValidator(duration_ns),
     PlainSerializer(lambda value: f"{value}ns", when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^\d+(\.\d+)?(ns|us|ms|s|m)$", "examples": ["20ms", "1.5s"]}
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m)|0)$",
+            "maximum": 0,
+            "examples": ["20ms", "1.5s"],
+        }
     ),
 ]
 RateBps = Annotated[
@@ -88,6 +100,13 @@ RateBps = Annotated[
 Probability = Annotated[
     float,
     BeforeValidator(probability),
-    PlainSerializer(lambda value: f"{value * 100!r}%", when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["0.1%", "5%"]}),
+    PlainSerializer(format_probability, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^(\d+(\.\d+)?%|0)$",
+            "maximum": 0,
+            "examples": ["0.1%", "5%"],
+        }
+    ),
 ]
