@@ -1,0 +1,114 @@
+"""The cache of DNS answers: TTLs that count down, negative answers (RFC 2308), ranks (RFC 2181)."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from netlab.proto.dns import ResourceRecord
+from netlab.proto.dns_names import fold
+
+NEGATIVE_TTL_LIMIT_S = 10_800  # RFC 2308, 5: one to three hours work well
+TTL_LIMIT_S = 604_800  # RFC 8767, 4: a week
+_ANY_TYPE = ""  # NXDOMAIN is true for every type of its name (RFC 2308, 5)
+
+
+class Rank(IntEnum):
+    """How far data is to be believed (RFC 2181, 5.4.1). Only ANSWER is fit for being given out."""
+
+    GLUE = 1
+    REFERRAL = 2
+    ANSWER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Records, or a negative answer: `rcode` NXDOMAIN, or NOERROR without records (NODATA).
+
+    `soa`: the zone's, that came with a negative answer; its TTL is the negative TTL (RFC 2308, 5).
+    """
+
+    records: tuple[ResourceRecord, ...]
+    rcode: str = "NOERROR"
+    soa: tuple[ResourceRecord, ...] = ()
+    rank: Rank = Rank.ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    entry: Entry
+    at: float
+    ttl: int
+
+    def left(self, now: float) -> int:
+        """Whole seconds that it may still be used, a begun one not counted; 0 once it is past."""
+        return max(0, self.ttl - math.ceil(now - self.at))
+
+    def aged(self, now: float) -> Entry:
+        ttl = self.left(now)
+        return replace(
+            self.entry, records=_with_ttl(self.entry.records, ttl), soa=_with_ttl(self.entry.soa, ttl)
+        )
+
+
+class Cache:
+    """At most `limit` entries; the longest unused leaves first. `now` is in seconds of any steady clock."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._stored: OrderedDict[tuple[str, str], _Stored] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def store(self, records: tuple[ResourceRecord, ...], rank: Rank, now: float) -> None:
+        """Keep one record set (same name and type) for its lowest TTL; TTL 0 isn't kept.
+
+        Data of a lower rank never replaces data of a higher one that is still good.
+        """
+        ttl = min(TTL_LIMIT_S, *(one.ttl for one in records))
+        self._keep(
+            (fold(records[0].name), records[0].type), _Stored(Entry(records, rank=rank), now, ttl), now
+        )
+
+    def store_negative(self, name: str, type_: str, rcode: str, soa: ResourceRecord, now: float) -> None:
+        """Keep that `name` does not exist (NXDOMAIN) or has no `type_` (NOERROR), as long as the SOA says."""
+        ttl = negative_ttl(soa)
+        entry = Entry((), rcode, (replace(soa, ttl=ttl),))
+        key = (fold(name), _ANY_TYPE if rcode == "NXDOMAIN" else type_)
+        self._keep(key, _Stored(entry, now, ttl), now)
+
+    def get(self, name: str, type_: str, now: float, least: Rank = Rank.ANSWER) -> Entry | None:
+        """What is known of `name` and `type_`, with the TTLs that are left; None where nothing is."""
+        folded = fold(name)
+        for key in ((folded, type_), (folded, _ANY_TYPE)):
+            stored = self._stored.get(key)
+            if stored is None or stored.entry.rank < least:
+                continue
+            if stored.left(now):
+                self._stored.move_to_end(key)
+                return stored.aged(now)
+            del self._stored[key]
+        return None
+
+    def _keep(self, key: tuple[str, str], new: _Stored, now: float) -> None:
+        old = self._stored.get(key)
+        if old is not None and old.left(now) and old.entry.rank > new.entry.rank:
+            return
+        if new.ttl <= 0:
+            return
+        self._stored[key] = new
+        self._stored.move_to_end(key)
+        while len(self._stored) > self._limit:
+            self._stored.popitem(last=False)
+
+
+def negative_ttl(soa: ResourceRecord) -> int:
+    """Seconds: the lower of the SOA's TTL and its last field, MINIMUM (RFC 2308, 5); at most three hours."""
+    return min(soa.ttl, int(soa.data.split()[-1]), NEGATIVE_TTL_LIMIT_S)
+
+
+def _with_ttl(records: tuple[ResourceRecord, ...], ttl: int) -> tuple[ResourceRecord, ...]:
+    return tuple(replace(one, ttl=ttl) for one in records)
