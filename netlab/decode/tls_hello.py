@@ -1,0 +1,128 @@
+"""ClientHello, ServerHello and EncryptedExtensions: what a TLS connection agrees on.
+
+Sources: RFC 8446, section 4 (TLS 1.3), RFC 5246, section 7.4 (TLS 1.2), RFC 6066, section 3 (server
+name), RFC 7301 (ALPN). All functions raise ValueError where a message ends too early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import NamedTuple
+
+_SERVER_NAME, _ALPN, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 16, 41, 43
+RETRY_RANDOM = sha256(b"HelloRetryRequest").digest()  # RFC 8446, section 4.1.3
+
+
+class ClientHello(NamedTuple):
+    """`sni` "" where the client named no server."""
+
+    random: bytes
+    session_id: bytes
+    sni: str
+    alpn: tuple[str, ...]
+
+
+class ServerHello(NamedTuple):
+    """`version` as chosen (0x0304: TLS 1.3). `retry`: it is a HelloRetryRequest. `psk`: one was accepted."""
+
+    version: int
+    random: bytes
+    session_id: bytes
+    suite: int
+    alpn: str
+    psk: bool
+
+    @property
+    def retry(self) -> bool:
+        return self.random == RETRY_RANDOM
+
+
+class _Reader:
+    """Takes a message apart from its start."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def take(self, length: int) -> bytes:
+        end = self.position + length
+        if end > len(self.data):
+            raise ValueError("the message ends too early")
+        piece, self.position = self.data[self.position : end], end
+        return piece
+
+    def number(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "big")
+
+    def vector(self, width: int) -> bytes:
+        """A length of `width` bytes, and as many bytes."""
+        return self.take(self.number(width))
+
+    def left(self) -> bool:
+        return self.position < len(self.data)
+
+
+def client_hello(body: bytes) -> ClientHello:
+    """Of the message's body (without the 4 bytes of its head)."""
+    reader = _Reader(body)
+    reader.take(2)
+    random, session_id = reader.take(32), reader.vector(1)
+    reader.vector(2)
+    reader.vector(1)
+    extensions = _extensions(reader)
+    return ClientHello(random, session_id, _server_name(extensions), alpn_of(extensions))
+
+
+def server_hello(body: bytes) -> ServerHello:
+    """Of the message's body; a HelloRetryRequest is one too."""
+    reader = _Reader(body)
+    version = reader.number(2)
+    random, session_id, suite = reader.take(32), reader.vector(1), reader.number(2)
+    reader.take(1)
+    extensions = _extensions(reader)
+    if _SUPPORTED_VERSIONS in extensions:
+        version = _Reader(extensions[_SUPPORTED_VERSIONS]).number(2)
+    alpn = "".join(alpn_of(extensions))
+    return ServerHello(version, random, session_id, suite, alpn, _PRE_SHARED_KEY in extensions)
+
+
+def encrypted_extensions(body: bytes) -> str:
+    """The protocol that ALPN chose in an EncryptedExtensions message, "" without one."""
+    return "".join(alpn_of(_extensions(_Reader(body))))
+
+
+def alpn_of(extensions: dict[int, bytes]) -> tuple[str, ...]:
+    """The protocol names of an ALPN extension."""
+    if _ALPN not in extensions:
+        return ()
+    names = _Reader(_Reader(extensions[_ALPN]).vector(2))
+    return tuple(name.decode(errors="replace") for name in _vectors(names))
+
+
+def _extensions(reader: _Reader) -> dict[int, bytes]:
+    if not reader.left():
+        return {}
+    inner = _Reader(reader.vector(2))
+    found: dict[int, bytes] = {}
+    while inner.left():
+        kind = inner.number(2)
+        found[kind] = inner.vector(2)
+    return found
+
+
+def _vectors(reader: _Reader) -> Iterator[bytes]:
+    while reader.left():
+        yield reader.vector(1)
+
+
+def _server_name(extensions: dict[int, bytes]) -> str:
+    """The first host_name (type 0) of the list."""
+    if _SERVER_NAME not in extensions:
+        return ""
+    names = _Reader(_Reader(extensions[_SERVER_NAME]).vector(2))
+    while names.left():
+        kind, name = names.number(1), names.vector(2)
+        if kind == 0:
+            return name.decode(errors="replace")
+    return ""
