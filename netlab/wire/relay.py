@@ -1,0 +1,163 @@
+"""The relay: one process that carries every impaired link of a lab, where the kernel has no netem.
+
+The links' middle ends are interfaces of one namespace. What comes in at one is put out of the other after
+the delay, counted from the kernel's own time stamp, so that queueing in this process adds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Final
+
+from netlab.errors import KernelError
+from netlab.plan.ops import StartWire
+from netlab.wire.control import Control
+from netlab.wire.engine import Machine
+from netlab.wire.ring import VNET, Ring, open_socket
+from netlab.wire.schedule import Schedule
+from netlab.wire.store import Kept, Store
+from netlab.wire.syscalls import Sleeper, enter_network, sharpen_timers
+from netlab.wire.transmit import BATCH, Transmitter
+from netlab.wire.wakeup import Wakeup
+
+_CONTROL_EVERY_NS: Final = 10_000_000  # a busy relay still looks at its control socket so often
+_PRIORITY: Final = 10  # of SCHED_FIFO; above ordinary programs, below the kernel's own threads
+
+
+class Relay:
+    """Machines, frames in flight, and the sockets that they come from and go to."""
+
+    def __init__(self, start: StartWire, control: socket.socket, seed: int) -> None:
+        self._machines: list[Machine] = []
+        self._outward: dict[int, tuple[int, int, Machine]] = {}  # incoming index ─► lane, outgoing, machine
+        self._out: list[int] = []  # lane ─► outgoing index
+        links: dict[str, tuple[Machine, Machine]] = {}
+        for link in start.links:
+            up = self._lane(link.a, link.b, Machine(link.up, f"{seed}/{link.name}/up"))
+            down = self._lane(link.b, link.a, Machine(link.down, f"{seed}/{link.name}/down"))
+            links[link.name] = (up, down)
+        self._schedule: Schedule[tuple[int, Kept]] = Schedule(len(self._machines))
+        self._store = Store()
+        self._socket = open_socket()
+        self._ring = Ring(self._socket)
+        self._transmitter = Transmitter(self._socket.fileno(), tuple(self._out))
+        self._control = Control(control, links, self._ring.dropped, self._schedule.__len__)
+        self._ended = False
+        signal.signal(signal.SIGTERM, self._end)
+        self._sleeper = Sleeper((control.fileno(), self._socket.fileno()), signal.SIGTERM)
+        self._wakeup = Wakeup()
+        self._control_seen_ns = 0
+
+    def run(self) -> None:
+        """Relay until SIGTERM, or the end of file of the control socket."""
+        self._control.ready()
+        while not self._ended:
+            came = self._ring.read(self._arrive, BATCH)
+            now_ns = time.monotonic_ns()
+            due = self._schedule.due(now_ns + self._wakeup.lead_ns, BATCH)
+            if due:
+                self._release(due, now_ns)
+            if now_ns - self._control_seen_ns > _CONTROL_EVERY_NS:
+                self._sleep(0, now_ns)
+            elif came < BATCH and len(due) < BATCH:
+                self._rest()
+
+    def _lane(self, from_: str, to: str, machine: Machine) -> Machine:
+        indexes = [_index(name) for name in (from_, to)]
+        self._outward[indexes[0]] = (len(self._machines), indexes[1], machine)
+        self._machines.append(machine)
+        self._out.append(indexes[1])
+        return machine
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        self._ended = True
+
+    def _arrive(self, index: int, now_ns: int, data: memoryview) -> None:
+        """A frame came in."""
+        if index not in self._outward:  # lo, or an interface that no link names
+            return
+        lane, _, machine = self._outward[index]
+        release_ns = machine.arrive(len(data) - VNET, now_ns)
+        if release_ns is None:
+            return
+        kept = self._store.keep(data)
+        if kept is None:
+            machine.counters.unable += 1
+        else:
+            self._schedule.add(lane, release_ns, (lane, kept))
+
+    def _release(self, due: list[tuple[int, int, tuple[int, Kept]]], now_ns: int) -> None:
+        """Put out the frames whose time has come."""
+        put, out = self._transmitter.put, self._out
+        for number, (_, _, (lane, kept)) in enumerate(due):
+            put(number, out[lane], kept.address, kept.length)
+        refused = self._transmitter.send(len(due))
+        for number, (due_ns, _, (lane, kept)) in enumerate(due):
+            if number in refused:
+                self._machines[lane].counters.unable += 1
+            else:
+                self._machines[lane].released(kept.length - VNET, due_ns, now_ns)
+            self._store.release(kept)
+        if len(due) == 1:
+            self._wakeup.sent(due[0][0], now_ns, time.monotonic_ns())
+
+    def _rest(self) -> None:
+        """Sleep until a frame comes or is nearly due; the last microseconds are spent awake."""
+        next_ns = self._schedule.next_ns()
+        now_ns = time.monotonic_ns()
+        if next_ns is None:
+            self._sleep(None, now_ns)
+            return
+        rest_ns = self._wakeup.rest_ns(next_ns, now_ns)
+        if rest_ns > 0:
+            self._sleep(rest_ns, now_ns)
+
+    def _sleep(self, rest_ns: int | None, now_ns: int) -> None:
+        asked, came = self._sleeper.wait(rest_ns)
+        self._control_seen_ns = time.monotonic_ns()
+        if rest_ns and not asked and not came:
+            self._wakeup.woke(now_ns + rest_ns, self._control_seen_ns)
+        if asked and not self._control.answer():
+            self._ended = True
+
+
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as error:
+        raise KernelError(f"wire: find interface {interface}", error.errno or 0) from error
+
+
+def _hurry() -> None:
+    """Run before ordinary programs; where that is not permitted, as early as `nice` allows."""
+    sharpen_timers()
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(_PRIORITY))
+    except PermissionError:  # no real-time share in this control group: less exact, but right
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
+
+
+def serve(start: StartWire, namespace_fd: int, control: socket.socket, seed: int) -> None:
+    """Relay the links of `start` in the namespace until `control` ends or SIGTERM comes.
+
+    The body of a process of its own, as root. Writes `{"ready": true}` to `control` once it relays.
+    Raises KernelError where the namespace, an interface or the packet socket can't be had.
+    """
+    try:
+        enter_network(namespace_fd)
+        relay = Relay(start, control, seed)
+        _hurry()
+    except OSError as error:
+        raise KernelError("wire: open the relay's socket", error.errno or 0, str(error)) from error
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # nothing in the loop makes cycles, and a collection would delay frames
+    relay.run()

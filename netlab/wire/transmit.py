@@ -1,0 +1,60 @@
+"""Frames out: sendmmsg(2) from arrays that are laid out once."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from typing import Final
+
+from netlab.wire.syscalls import libc
+
+BATCH: Final = 64  # frames in one system call at most
+_MSG_DONTWAIT: Final = 0x40
+_AF_PACKET: Final = 17
+_HEADER_WORDS: Final = 8  # struct mmsghdr: name, its length, iov, its length, control, its length, flags
+_ADDRESS_BYTES: Final = 20  # struct sockaddr_ll
+
+
+def _address(index: int) -> ctypes.Array[ctypes.c_char]:
+    """A sockaddr_ll of one interface; protocol 0 makes the kernel take it from the frame."""
+    return ctypes.create_string_buffer(struct.pack("=HHiHBB8x", _AF_PACKET, 0, index, 0, 0, 0), 20)
+
+
+class Transmitter:
+    """Sends frames out of the interfaces `indexes`, through the packet socket `fd`."""
+
+    def __init__(self, fd: int, indexes: tuple[int, ...]) -> None:
+        self._fd = fd
+        self._addresses = {index: _address(index) for index in indexes}
+        self._names = {index: ctypes.addressof(held) for index, held in self._addresses.items()}
+        self._vectors_memory = (ctypes.c_uint64 * (2 * BATCH))()
+        self._headers_memory = (ctypes.c_uint64 * (_HEADER_WORDS * BATCH))()
+        self._vectors = memoryview(self._vectors_memory).cast("B").cast("Q")
+        self._headers = memoryview(self._headers_memory).cast("B").cast("Q")
+        self._start = ctypes.addressof(self._headers_memory)
+        vectors = ctypes.addressof(self._vectors_memory)
+        for number in range(BATCH):
+            header = number * _HEADER_WORDS
+            self._headers[header + 1] = _ADDRESS_BYTES
+            self._headers[header + 2] = vectors + 16 * number
+            self._headers[header + 3] = 1
+
+    def put(self, number: int, index: int, address: int, length: int) -> None:
+        """Make the frame at `address` message `number` of the next call, out of interface `index`."""
+        self._headers[number * _HEADER_WORDS] = self._names[index]
+        self._vectors[2 * number] = address
+        self._vectors[2 * number + 1] = length
+
+    def send(self, count: int) -> list[int]:
+        """Send messages 0 to `count` - 1; the numbers of those that the kernel refused."""
+        done, refused = 0, list[int]()
+        while done < count:
+            at = self._start + done * _HEADER_WORDS * 8
+            sent = libc.sendmmsg(self._fd, at, count - done, _MSG_DONTWAIT)
+            if sent > 0:
+                done += sent
+            elif ctypes.get_errno() != errno.EINTR:
+                refused.append(done)
+                done += 1
+        return refused
