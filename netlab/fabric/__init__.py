@@ -1,1 +1,1 @@
-
+"""Sends a Plan's operations to the kernel; decides nothing."""

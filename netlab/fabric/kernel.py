@@ -1,0 +1,264 @@
+"""Carries out the kernel operations of a Plan: namespaces, links, addresses, routes, sysctls, filters.
+
+Fast because nothing waits for anything that it doesn't need: messages of one namespace are sent together,
+and before them the veths that they may be about. Nothing has a name outside: namespaces are held by
+descriptors of this process, and links are born inside them.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import resource
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import assert_never
+
+from netlab.errors import HostError, KernelError, LabError
+from netlab.fabric import message, netem, ruleset, sysctl
+from netlab.fabric.carrier import Interface, wait_for_carrier
+from netlab.fabric.describe import describe
+from netlab.fabric.enter import CLONE_NEWNET, enter, in_thread, unshare
+from netlab.fabric.namespace import Namespace
+from netlab.fabric.netlink import BATCH_BYTES, Batch
+from netlab.fabric.offload import Offloads
+from netlab.plan.ops import (
+    AddAddress,
+    AddRoute,
+    CreateBridge,
+    CreateNamespace,
+    CreateVeth,
+    LoadRuleset,
+    Operation,
+    Port,
+    SetOffloads,
+    SetQdisc,
+    SetSysctl,
+    StartRole,
+    StartWire,
+)
+
+_CARRIER_S = 10.0
+_FIRST_INDEX = 32  # below it are lo and what modules put into every namespace (tunl0, sit0, …)
+_SPARE_DESCRIPTORS = 256
+_PROGRESS_STEPS = 50
+
+
+class Kernel:
+    """The kernel objects of one lab. Not thread-safe, and synchronous."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, Namespace] = {}
+        self._links = Batch()  # veths: each is of two namespaces, so any namespace's socket will do
+        self._new: list[Interface] = []
+        self._peers: dict[tuple[str, str], tuple[str, str]] = {}
+        self._offloads = Offloads()
+        self._switched: dict[tuple[str, str], bool] = {}
+        self._stopped = False
+        # Interface indices are chosen here, so that the kernel need not be asked for them, and no two are
+        # the same in the lab: where both ends of a veth have one index, Linux (linkwatch_urgent_event)
+        # takes up to a second to notice the carrier.
+        self._free_indices = itertools.count(_FIRST_INDEX)
+
+    def apply(self, operations: Iterable[Operation], progress: Callable[[int], None] | None = None) -> None:
+        """Carry out the kernel's operations (StartWire and StartRole are the lab's: TypeError).
+
+        Returns when all are done and every new link carries frames. `progress` hears from another thread
+        how many are under way, and at last their number.
+
+        KernelError names the operation that the kernel refused; LabError one that makes no sense or that
+        nft refused; HostError what the machine lacks. What was made until then stays until `close`.
+        """
+        todo = tuple(operations)
+        _allow_descriptors(2 * (len(self._namespaces) + sum(type(op) is CreateNamespace for op in todo)))
+        self._stopped = False
+        in_thread(lambda: self._apply(todo, progress or _nobody), self._stop)
+
+    def namespace(self, node: str) -> int:
+        """The descriptor (close-on-exec) of the node's network namespace. LabError if there is no such node.
+
+        It stays this object's: don't close it.
+        """
+        return self._find(node).fd
+
+    def set_link(self, node: str, interface: str, *, up: bool) -> None:
+        """Bring an interface up or down. LabError if there is none of that name; KernelError if refused."""
+        namespace = self._find(node)
+        if interface not in namespace.indices:
+            raise LabError(f"{node} has no interface {interface}", f"it has {', '.join(namespace.indices)}")
+        body = message.set_up(namespace.indices[interface], up=up)
+        namespace.socket.request(
+            f"bring {node}:{interface} {'up' if up else 'down'}",
+            message.RTM_SETLINK,
+            message.NLM_F_REQUEST,
+            body,
+        )
+
+    def close(self) -> None:
+        """Let go of every namespace. When no process is in one, the kernel destroys it soon after."""
+        while self._namespaces:
+            self._namespaces.popitem()[1].close()
+
+    def _stop(self) -> None:
+        self._stopped = True
+
+    def _find(self, node: str) -> Namespace:
+        try:
+            return self._namespaces[node]
+        except KeyError:
+            raise LabError(f"there is no node {node}") from None
+
+    def _apply(self, operations: Sequence[Operation], progress: Callable[[int], None]) -> None:
+        step = len(operations) // _PROGRESS_STEPS + 1
+        for done, operation in enumerate(operations):
+            if done % step == 0:
+                progress(done)
+            if self._stopped:
+                return
+            try:
+                self._begin(operation)
+            except ValueError as error:
+                raise LabError(f"{describe(operation)}: {error}") from error
+            except OSError as error:
+                raise KernelError(describe(operation), error.errno or 0) from error
+        for namespace in self._namespaces.values():
+            self._flush(namespace)
+        new, self._new = self._new, []
+        wait_for_carrier(new, time.monotonic() + _CARRIER_S)
+        progress(len(operations))
+
+    def _begin(self, operation: Operation) -> None:
+        match operation:
+            case AddRoute():  # first, because most operations are routes
+                body = message.route(operation.to, operation.via)
+                self._queue(operation.node, operation, message.RTM_NEWROUTE, message.CREATE, body)
+            case AddAddress(node, interface, address):
+                body = message.address(self._index(node, interface), address)
+                self._queue(node, operation, message.RTM_NEWADDR, message.CREATE, body)
+            case SetSysctl(node, key, value):
+                enter(self._flushed(node).fd)
+                sysctl.write(key, value)
+            case CreateVeth():
+                self._create_veth(operation)
+            case CreateNamespace():
+                self._create_namespace(operation)
+            case SetOffloads():
+                self._set_offloads(operation)
+            case CreateBridge():
+                self._create_bridge(operation)
+            case LoadRuleset(node, text):
+                enter(self._flushed(node).fd)
+                ruleset.load(text, describe(operation))
+            case SetQdisc():
+                self._set_qdisc(operation)
+            case StartWire() | StartRole():
+                raise TypeError(f"{describe(operation)}: not an operation of the kernel")
+            case _:
+                assert_never(operation)
+
+    def _create_namespace(self, operation: CreateNamespace) -> None:
+        if operation.node in self._namespaces:
+            raise FileExistsError(errno.EEXIST, operation.node)
+        unshare(CLONE_NEWNET)
+        namespace = self._namespaces[operation.node] = Namespace(operation.node)
+        body = message.set_up(message.LOOPBACK)
+        namespace.batch.add(operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+
+    def _create_veth(self, operation: CreateVeth) -> None:
+        """One end comes up with the link; the other can't, before the first is there (veth_open of Linux)."""
+        a, b = operation.a, operation.b
+        peer = self._end(b, up=False)
+        self._links.add(operation, message.RTM_NEWLINK, message.CREATE, self._end(a, up=True, peer=peer))
+        body = message.set_up(self._index(b.node, b.interface))
+        self._queue(b.node, operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+        self._peers[a.node, a.interface] = b.node, b.interface
+        self._peers[b.node, b.interface] = a.node, a.interface
+        for port in (a, b):
+            socket_fd = self._namespaces[port.node].socket.fileno()
+            self._new.append(Interface(socket_fd, port.node, port.interface))
+
+    def _end(self, port: Port, *, up: bool, peer: bytes = b"") -> bytes:
+        namespace = self._find(port.node)
+        namespace.indices[port.interface] = index = next(self._free_indices)
+        info = message.veth(peer) if peer else b""
+        return message.link(
+            port.interface, index, up=up, mac=port.mac, mtu=port.mtu, namespace_fd=namespace.fd, info=info
+        )
+
+    def _create_bridge(self, operation: CreateBridge) -> None:
+        node, name = operation.node, operation.interface
+        ports = [self._index(node, port) for port in operation.ports]
+        self._find(node).indices[name] = bridge = next(self._free_indices)
+        body = message.link(name, bridge, up=True, mac=operation.mac, info=message.bridge())
+        self._queue(node, operation, message.RTM_NEWLINK, message.CREATE, body)
+        for port in ports:
+            body = message.set_master(port, bridge)
+            self._queue(node, operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+
+    def _set_offloads(self, operation: SetOffloads) -> None:
+        """At both ends; where a Plan has an operation for either end, the second finds nothing to do."""
+        end = operation.node, operation.interface
+        for node, interface in (end, self._peers.get(end, end)):
+            if self._switched.get((node, interface)) is not operation.enabled:
+                socket_fd = self._flushed(node).socket.fileno()
+                self._offloads.set(socket_fd, interface, enabled=operation.enabled)
+                self._switched[node, interface] = operation.enabled
+
+    def _set_qdisc(self, operation: SetQdisc) -> None:
+        """And read it back: a link must never be unimpaired in silence."""
+        what, wanted = describe(operation), netem.Netem.of(operation.impairment)
+        index = self._index(operation.node, operation.interface)
+        route = self._flushed(operation.node).socket
+        flags = message.NLM_F_REQUEST | message.NLM_F_CREATE | message.NLM_F_REPLACE
+        try:
+            route.request(what, message.RTM_NEWQDISC, flags, netem.qdisc(index, wanted))
+        except KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            raise HostError(f"{what}: this kernel has no netem ({error.extack})", _NETEM_REMEDY) from error
+        answers = route.request(what, message.RTM_GETQDISC, message.NLM_F_REQUEST, netem.query(index))
+        held = netem.parse(answers[0].payload) if answers else None
+        if held != wanted:
+            raise LabError(f"{what}: the kernel holds {held or 'another qdisc'} instead of {wanted}")
+
+    def _index(self, node: str, interface: str) -> int:
+        try:
+            return self._find(node).indices[interface]
+        except KeyError:
+            raise OSError(errno.ENODEV, f"{node}:{interface}") from None
+
+    def _queue(self, node: str, operation: Operation, kind: int, flags: int, body: bytes) -> None:
+        namespace = self._find(node)
+        namespace.batch.add(operation, kind, flags, body)
+        if len(namespace.batch) > BATCH_BYTES:
+            self._flush(namespace)
+
+    def _flushed(self, node: str) -> Namespace:
+        namespace = self._find(node)
+        self._flush(namespace)
+        return namespace
+
+    def _flush(self, namespace: Namespace) -> None:
+        """Send what waits for this namespace, and first all veths, since it may be about their ends."""
+        self._links.send(namespace.socket)
+        namespace.batch.send(namespace.socket)
+
+
+_NETEM_REMEDY = "use the backend wire or auto, or a kernel with the module sch_netem"
+
+
+def _nobody(done: int) -> None:
+    """Hears of progress and does nothing with it."""
+
+
+def _allow_descriptors(count: int) -> None:
+    """Raise this process's own limit of open files, if need be. HostError where its hard limit is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise HostError(
+            f"the lab needs {needed} open files, and this process may have {hard}", "ulimit -Hn 65536"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,40 @@
+"""What this machine offers, found by trying it where nothing of it stays."""
+
+from __future__ import annotations
+
+import errno
+
+from netlab.errors import HostError, KernelError
+from netlab.fabric import message, netem
+from netlab.fabric.enter import CLONE_NEWNET, in_thread, unshare
+from netlab.fabric.netlink import RouteSocket
+from netlab.fabric.ruleset import find_nft
+from netlab.model.capabilities import Capabilities
+from netlab.model.impairment import Impairment
+
+
+def probe() -> Capabilities:
+    """Try netem in a namespace that vanishes, and look for nft. HostError without root."""
+    try:
+        return Capabilities(netem=in_thread(_has_netem), nft=find_nft())
+    except KernelError as error:
+        if error.errno == errno.EPERM:
+            raise HostError(f"this needs root ({error})", "run it with sudo") from error
+        raise
+
+
+def _has_netem() -> bool:
+    """In a thread that ends here, and its namespace with it."""
+    unshare(CLONE_NEWNET)
+    route = RouteSocket()
+    wanted = netem.Netem.of(Impairment(delay_ns=1_000_000))
+    try:
+        body = netem.qdisc(message.LOOPBACK, wanted)
+        route.request("try netem", message.RTM_NEWQDISC, message.CREATE, body)
+    except KernelError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    finally:
+        route.close()
+    return True
