@@ -54,9 +54,7 @@ def main() -> None:
         sys.exit("the benchmark builds a lab: run it as root")
     help_s = min(seconds(NETLAB, "--help") for _ in range(5))
     floor_s = python_floor()
-    print(
-        f"netlab --help               {help_s:6.2f} s   at most 0.25 s; importing typer alone {floor_s:.2f} s"
-    )
+    print(f"netlab --help               {help_s:6.2f} s   at most 0.25 s; import typer {floor_s:.2f} s")
     up_s = seconds(NETLAB, "up", "internet", "--name", LAB)
     try:
         print(f"netlab up internet          {up_s:6.2f} s   at most 4 s")
