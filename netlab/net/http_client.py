@@ -113,16 +113,13 @@ class _Reader:
         self._cause = ""
 
     async def send(self, head: RequestHead, body: AsyncIterator[bytes] | None) -> None:
-        """A server may answer before it has read all, and close; so a failing write is not the end:
-        the response says."""
-        with suppress(ConnectionError):
-            if body is None:
-                await self._stream.write(self._codec.send(head) + self._codec.send(End()))
-            else:
-                await self._stream.write(self._codec.send(head))
-                async for part in body:
-                    await self._stream.write(self._codec.send(Data(part)))
-                await self._stream.write(self._codec.send(End()))
+        if body is None:
+            await self._write(self._codec.send(head) + self._codec.send(End()))
+        else:
+            await self._write(self._codec.send(head))
+            async for part in body:
+                await self._write(self._codec.send(Data(part)))
+            await self._write(self._codec.send(End()))
         self._ctx.emit(
             "request-sent",
             self._stream.flow,
@@ -130,6 +127,13 @@ class _Reader:
             target=head.target,
             traceparent=self._traceparent,
         )
+
+    async def _write(self, data: bytes) -> None:
+        """A server may answer before it has read all, and close; so a failing write is not the end:
+        the response, or its absence, says."""
+        with suppress(OSError):
+            async with asyncio.timeout(self._timeout_s):
+                await self._stream.write(data)
 
     async def head(self) -> ResponseHead:
         """The final response's; informational ones are passed over."""
@@ -159,14 +163,17 @@ class _Reader:
     async def _next(self) -> HttpEvent:
         try:
             while not self._events:
-                async with asyncio.timeout(self._timeout_s):
-                    data = await self._stream.read()
-                self._events.extend(self._codec.receive(data))
-                if not data and not self._events:
-                    raise RemoteProtocolError("the connection ended before a response")
+                await self._receive()
         except (OSError, RemoteProtocolError) as error:
             raise _failed(self._target, error) from error
         return self._events.popleft()
+
+    async def _receive(self) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            data = await self._stream.read()
+        self._events.extend(self._codec.receive(data))
+        if not data and not self._events:
+            raise RemoteProtocolError("the connection ended before a response")
 
     async def close(self) -> None:
         if self._cause:

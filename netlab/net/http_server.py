@@ -132,7 +132,7 @@ class _Connection:
 
     async def allow_body(self, exchange: Exchange) -> None:
         if self._codec.expects_continue and not exchange.begun:
-            await self.stream.write(self._codec.send(ResponseHead(100, reason="Continue")))
+            await self._write(self._codec.send(ResponseHead(100, reason="Continue")))
 
     async def next_body_event(self) -> Data | None:
         """None at the body's end."""
@@ -178,15 +178,20 @@ class _Connection:
         """A small response leaves in one write, so in one segment and one TLS record."""
         if isinstance(body, bytes):
             part = self._codec.send(Data(body)) if body else b""
-            await self.stream.write(head + part + self._codec.send(End()))
+            await self._write(head + part + self._codec.send(End()))
             return len(body)
-        await self.stream.write(head)
+        await self._write(head)
         size = 0
         async for part in body:
             size += len(part)
-            await self.stream.write(self._codec.send(Data(part)))
-        await self.stream.write(self._codec.send(End()))
+            await self._write(self._codec.send(Data(part)))
+        await self._write(self._codec.send(End()))
         return size
+
+    async def _write(self, data: bytes) -> None:
+        """A client that takes nothing is not waited for beyond the body's time: TimeoutError."""
+        async with asyncio.timeout(self._timeouts.body):
+            await self.stream.write(data)
 
     async def _finish_cycle(self) -> bool:
         """True where the connection goes on. Reads what the handler left of the body, within reason."""
@@ -208,7 +213,7 @@ class _Connection:
             return
         with contextlib.suppress(OSError):  # it broke the protocol, and may be gone
             head = ResponseHead(status, Headers((("Connection", "close"), ("Content-Length", "0"))))
-            await self.stream.write(self._codec.send(head) + self._codec.send(End()))
+            await self._write(self._codec.send(head) + self._codec.send(End()))
             await _linger(self.stream)
 
 
