@@ -1,0 +1,176 @@
+"""The recursive resolver as a machine: questions and datagrams in, datagrams and results out; time passed in.
+
+Against forged responses (RFC 5452): a random id per query, a socket (so a random source port) per query,
+and a response counts only if it comes to that socket with that id and that question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from random import Random
+
+from netlab.errors import RemoteProtocolError
+from netlab.policy.dns_cache import Cache
+from netlab.policy.dns_iteration import Ask, Iteration, Result, Steps
+from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send `data` to port 53 of `server` from a new socket, over TCP where `tcp`.
+
+    What comes back on the socket goes to `Recursion.receive` with the same `exchange`.
+    """
+
+    exchange: int
+    server: str
+    question: Question
+    data: bytes
+    tcp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of one `ask`. `cached`: no query had to be sent."""
+
+    ticket: int
+    question: Question
+    result: Result
+    cached: bool
+
+
+@dataclass(slots=True)
+class _Job:
+    question: Question
+    steps: Steps[Result]
+    tickets: list[int]
+    cached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    job: _Job
+    ask: Ask
+    id: int
+    until: float
+
+
+class Recursion:
+    """Resolves from the addresses `roots` down. `versions`: the IP versions that it can send (4, 6).
+
+    Equal questions at one time share one resolution. `discarded` counts responses that did not fit.
+    """
+
+    def __init__(
+        self, roots: Iterable[str], rng: Random, versions: Iterable[int] = (4, 6), cache: Cache | None = None
+    ) -> None:
+        self.cache = Cache() if cache is None else cache
+        self.discarded = 0
+        self._roots = tuple(str(ip_address(root)) for root in roots)
+        self._rng = rng
+        self._versions = frozenset(versions)
+        self._now = 0.0
+        self._numbers = 0
+        self._jobs: dict[tuple[str, str, str], _Job] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._outgoing: list[Send] = []
+        self._done: list[Done] = []
+
+    def ask(self, question: Question, now: float) -> int:
+        """Resolve `question`; the ticket that its `Done` will have, perhaps at once."""
+        self._now = now
+        ticket = self._number()
+        job = self._jobs.get(question.key)
+        if job is not None:
+            job.tickets.append(ticket)
+            return ticket
+        way = Iteration(self.cache, self._roots, self._versions, self._rng, lambda: self._now)
+        job = _Job(question, way.resolve(question), [ticket])
+        self._jobs[question.key] = job
+        self._advance(job, None)
+        return ticket
+
+    def receive(self, exchange: int, data: bytes, now: float) -> None:
+        """A datagram, or a message over TCP, that came to the exchange's socket."""
+        self._now = now
+        waiting = self._waiting.get(exchange)
+        response = _response(data)
+        if waiting is None or response is None or not _fits(response, waiting):
+            self.discarded += 1
+            return
+        del self._waiting[exchange]
+        self._advance(waiting.job, response)
+
+    def fail(self, exchange: int, now: float) -> None:
+        """The exchange's socket failed (unreachable, refused, closed): go on without waiting."""
+        self._now = now
+        waiting = self._waiting.pop(exchange, None)
+        if waiting is not None:
+            self._advance(waiting.job, None)
+
+    def outgoing(self, now: float) -> list[Send]:
+        """What is to be sent now; each once."""
+        self._now = now
+        out, self._outgoing = self._outgoing, []
+        return out
+
+    def finished(self) -> list[Done]:
+        """The questions that are resolved or have failed since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    def waits(self, exchange: int) -> bool:
+        """Whether the exchange's socket is still of use."""
+        return exchange in self._waiting
+
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return min((one.until for one in self._waiting.values()), default=None)
+
+    def expire(self, now: float) -> None:
+        """Give up what has waited for too long."""
+        for exchange in [number for number, one in self._waiting.items() if one.until <= now]:
+            self.fail(exchange, now)
+
+    def buffered(self) -> int:
+        """Questions that are not resolved yet."""
+        return len(self._jobs)
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _advance(self, job: _Job, response: Message | None) -> None:
+        try:
+            ask = job.steps.send(response)
+        except StopIteration as end:
+            self._finish(job, end.value)
+            return
+        job.cached = False
+        number, message_id = self._number(), self._rng.getrandbits(16)
+        self._waiting[number] = _Waiting(job, ask, message_id, self._now + ask.timeout_s)
+        query = Message(message_id, ask.question, edns_bytes=EDNS_UDP_BYTES)
+        self._outgoing.append(Send(number, ask.server, ask.question, encode(query), ask.tcp))
+
+    def _finish(self, job: _Job, result: Result) -> None:
+        del self._jobs[job.question.key]
+        self._done += [Done(ticket, job.question, result, job.cached) for ticket in job.tickets]
+
+
+def _response(data: bytes) -> Message | None:
+    try:
+        message = decode(data)
+    except RemoteProtocolError:
+        return None  # perhaps forged: the real one may still come, else the time runs out
+    return message if message.response else None
+
+
+def _fits(response: Message, waiting: _Waiting) -> bool:
+    """Same id and same question; a server that could not read the question repeats none (RFC 1035, 4.1.1)."""
+    if response.id != waiting.id:
+        return False
+    if response.question is None:
+        return response.rcode != "NOERROR"
+    return response.question.key == waiting.ask.question.key
