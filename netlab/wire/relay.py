@@ -21,9 +21,9 @@ from netlab.wire.control import Control
 from netlab.wire.engine import Machine
 from netlab.wire.ring import VNET, Ring, open_socket
 from netlab.wire.schedule import Schedule
-from netlab.wire.store import Kept, Store
+from netlab.wire.store import Store
 from netlab.wire.syscalls import Sleeper, enter_network, sharpen_timers
-from netlab.wire.transmit import BATCH, Transmitter
+from netlab.wire.transmit import BATCH, Frame, Transmitter
 from netlab.wire.wakeup import Wakeup
 
 _CONTROL_EVERY_NS: Final = 10_000_000  # a busy relay still looks at its control socket so often
@@ -35,14 +35,14 @@ class Relay:
 
     def __init__(self, start: StartWire, control: socket.socket, seed: int) -> None:
         self._machines: list[Machine] = []
-        self._outward: dict[int, tuple[int, int, Machine]] = {}  # incoming index ─► lane, outgoing, machine
-        self._out: list[int] = []  # lane ─► outgoing index
+        self._lanes: dict[int, tuple[int, Machine]] = {}  # index of the incoming interface ─► lane, machine
+        self._out: list[int] = []  # lane ─► index of the outgoing interface
         links: dict[str, tuple[Machine, Machine]] = {}
         for link in start.links:
             up = self._lane(link.a, link.b, Machine(link.up, f"{seed}/{link.name}/up"))
             down = self._lane(link.b, link.a, Machine(link.down, f"{seed}/{link.name}/down"))
             links[link.name] = (up, down)
-        self._schedule: Schedule[tuple[int, Kept]] = Schedule(len(self._machines))
+        self._schedule: Schedule[Frame] = Schedule(len(self._machines))
         self._store = Store()
         self._socket = open_socket()
         self._ring = Ring(self._socket)
@@ -70,7 +70,7 @@ class Relay:
 
     def _lane(self, from_: str, to: str, machine: Machine) -> Machine:
         indexes = [_index(name) for name in (from_, to)]
-        self._outward[indexes[0]] = (len(self._machines), indexes[1], machine)
+        self._lanes[indexes[0]] = (len(self._machines), machine)
         self._machines.append(machine)
         self._out.append(indexes[1])
         return machine
@@ -80,9 +80,9 @@ class Relay:
 
     def _arrive(self, index: int, now_ns: int, data: memoryview) -> None:
         """A frame came in."""
-        if index not in self._outward:  # lo, or an interface that no link names
+        if index not in self._lanes:  # lo, or an interface that no link names
             return
-        lane, _, machine = self._outward[index]
+        lane, machine = self._lanes[index]
         release_ns = machine.arrive(len(data) - VNET, now_ns)
         if release_ns is None:
             return
@@ -90,20 +90,18 @@ class Relay:
         if kept is None:
             machine.counters.unable += 1
         else:
-            self._schedule.add(lane, release_ns, (lane, kept))
+            self._schedule.add(lane, release_ns, (lane, len(data), kept))
 
-    def _release(self, due: list[tuple[int, int, tuple[int, Kept]]], now_ns: int) -> None:
+    def _release(self, due: list[tuple[int, int, Frame]], now_ns: int) -> None:
         """Put out the frames whose time has come."""
-        put, out = self._transmitter.put, self._out
-        for number, (_, _, (lane, kept)) in enumerate(due):
-            put(number, out[lane], kept.address, kept.length)
-        refused = self._transmitter.send(len(due))
-        for number, (due_ns, _, (lane, kept)) in enumerate(due):
-            if number in refused:
-                self._machines[lane].counters.unable += 1
-            else:
-                self._machines[lane].released(kept.length - VNET, due_ns, now_ns)
-            self._store.release(kept)
+        refused = self._transmitter.send([frame for _, _, frame in due])
+        for number in reversed(refused):
+            lane, _, kept = due.pop(number)[2]
+            self._machines[lane].counters.unable += 1
+            self._store.release((kept,))
+        for due_ns, _, (lane, length, _) in due:
+            self._machines[lane].released(length - VNET, due_ns, now_ns)
+        self._store.release(kept for _, _, (_, _, kept) in due)
         if len(due) == 1:
             self._wakeup.sent(due[0][0], now_ns, time.monotonic_ns())
 

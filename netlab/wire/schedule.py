@@ -24,9 +24,8 @@ class Lane(Generic[T]):
         self.heap: list[tuple[int, int, T]] = []
 
     def add(self, entry: tuple[int, int, T]) -> None:
-        queue = self.queue
-        if not queue or entry >= queue[-1]:
-            queue.append(entry)
+        if not self.queue or entry > self.queue[-1]:
+            self.queue.append(entry)
         else:
             heappush(self.heap, entry)
 
@@ -65,8 +64,12 @@ class Schedule(Generic[T]):
         """Keep `frame` until `release_ns`."""
         self._arrivals += 1
         into = self._lanes[lane]
+        entry = (release_ns, self._arrivals, frame)
+        if into.queue and entry > into.queue[-1]:
+            into.queue.append(entry)  # by far the most: the lane's first stays what it is
+            return
         first_ns = into.first_ns()
-        into.add((release_ns, self._arrivals, frame))
+        into.add(entry)
         if first_ns is None:
             heappush(self._heads, (release_ns, lane))
         elif release_ns < first_ns:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from netlab.wire.ring import SLOT_BYTES
 
@@ -12,12 +13,9 @@ _CAPACITY: Final = 1 << 19  # frames; 1 GiB of addresses, of which only what was
 _MAP_NORESERVE: Final = 0x4000  # the mmap module has it from Python 3.13
 
 
-class Kept(NamedTuple):
-    """A frame in flight: where it is in memory, its bytes with the header, and what to give back."""
-
-    address: int
-    length: int
-    place: int | ctypes.Array[ctypes.c_char]
+# Where a frame in flight lies: its address, and a slot of the store or memory of its own. A plain tuple:
+# it is made and taken apart once per frame.
+Kept = tuple[int, "int | ctypes.Array[ctypes.c_char]"]
 
 
 class Store:
@@ -37,7 +35,7 @@ class Store:
         length = len(data)
         if length > SLOT_BYTES:
             own = (ctypes.c_char * length).from_buffer_copy(data)
-            return Kept(ctypes.addressof(own), length, own)
+            return ctypes.addressof(own), own
         if self._free:
             slot = self._free.pop()
         elif self._used < self._capacity:
@@ -47,9 +45,8 @@ class Store:
             return None
         start = slot * SLOT_BYTES
         self._bytes[start : start + length] = data
-        return Kept(self._address + start, length, slot)
+        return self._address + start, slot
 
-    def release(self, kept: Kept) -> None:
-        """The frame has left."""
-        if isinstance(kept.place, int):
-            self._free.append(kept.place)
+    def release(self, frames: Iterable[Kept]) -> None:
+        """The frames have left."""
+        self._free.extend([place for _, place in frames if isinstance(place, int)])

@@ -7,12 +7,15 @@ import errno
 import struct
 from typing import Final
 
+from netlab.wire.store import Kept
 from netlab.wire.syscalls import libc
 
+Frame = tuple[int, int, Kept]  # the lane, the length in bytes with its virtio_net_hdr, and where it is
 BATCH: Final = 64  # frames in one system call at most
 _MSG_DONTWAIT: Final = 0x40
 _AF_PACKET: Final = 17
 _HEADER_WORDS: Final = 8  # struct mmsghdr: name, its length, iov, its length, control, its length, flags
+_VECTOR_WORDS: Final = 2  # struct iovec: address, length
 _ADDRESS_BYTES: Final = 20  # struct sockaddr_ll
 
 
@@ -22,13 +25,13 @@ def _address(index: int) -> ctypes.Array[ctypes.c_char]:
 
 
 class Transmitter:
-    """Sends frames out of the interfaces `indexes`, through the packet socket `fd`."""
+    """Sends frames through the packet socket `fd`; lane n of the relay ends in interface `indexes[n]`."""
 
     def __init__(self, fd: int, indexes: tuple[int, ...]) -> None:
         self._fd = fd
-        self._addresses = {index: _address(index) for index in indexes}
-        self._names = {index: ctypes.addressof(held) for index, held in self._addresses.items()}
-        self._vectors_memory = (ctypes.c_uint64 * (2 * BATCH))()
+        self._addresses = [_address(index) for index in indexes]
+        self._names = [ctypes.addressof(address) for address in self._addresses]
+        self._vectors_memory = (ctypes.c_uint64 * (_VECTOR_WORDS * BATCH))()
         self._headers_memory = (ctypes.c_uint64 * (_HEADER_WORDS * BATCH))()
         self._vectors = memoryview(self._vectors_memory).cast("B").cast("Q")
         self._headers = memoryview(self._headers_memory).cast("B").cast("Q")
@@ -37,17 +40,20 @@ class Transmitter:
         for number in range(BATCH):
             header = number * _HEADER_WORDS
             self._headers[header + 1] = _ADDRESS_BYTES
-            self._headers[header + 2] = vectors + 16 * number
+            self._headers[header + 2] = vectors + 8 * _VECTOR_WORDS * number
             self._headers[header + 3] = 1
 
-    def put(self, number: int, index: int, address: int, length: int) -> None:
-        """Make the frame at `address` message `number` of the next call, out of interface `index`."""
-        self._headers[number * _HEADER_WORDS] = self._names[index]
-        self._vectors[2 * number] = address
-        self._vectors[2 * number + 1] = length
+    def send(self, frames: list[Frame]) -> list[int]:
+        """Send at most `BATCH` frames; the places in the list of those that the kernel refused."""
+        headers, vectors, names, number = self._headers, self._vectors, self._names, 0
+        for lane, length, (address, _) in frames:
+            headers[number * _HEADER_WORDS] = names[lane]
+            vectors[number * _VECTOR_WORDS] = address
+            vectors[number * _VECTOR_WORDS + 1] = length
+            number += 1
+        return self._send(number)
 
-    def send(self, count: int) -> list[int]:
-        """Send messages 0 to `count` - 1; the numbers of those that the kernel refused."""
+    def _send(self, count: int) -> list[int]:
         done, refused = 0, list[int]()
         while done < count:
             at = self._start + done * _HEADER_WORDS * 8
