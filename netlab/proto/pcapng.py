@@ -196,6 +196,20 @@ def read(data: bytes | memoryview, source: str = "capture") -> Iterator[Block]:
     return _Reader(memoryview(data), source).blocks()
 
 
+def annotated(
+    data: bytes | memoryview, comments: Mapping[int, str], source: str = "capture"
+) -> Iterator[bytes | memoryview]:
+    """`data` again, in pieces, with comments on packets: number from 1 ─► text. Raises as `read` does."""
+    reader, number, position = _Reader(memoryview(data), source), 0, 0
+    while position < len(reader.data):
+        kind, total = reader.frame(position, len(reader.data))
+        block = reader.data[position : position + total]
+        number += kind in (_PACKET, _SIMPLE)
+        commented = kind == _PACKET and number in comments
+        yield reader.commented(bytes(block), comments[number]) if commented else block
+        position += total
+
+
 class _Reader:
     """The state of one reading: the section's byte order, and its interfaces' clocks."""
 
@@ -288,6 +302,18 @@ class _Reader:
         options = self.options(bytes(data[rest:end]))
         flags = struct.unpack(order + "I", options[2])[0] if 2 in options else 0
         return Packet(interface, time_ns, length, frame, _text(options, 1), _DIRECTIONS[flags & 3])
+
+    def commented(self, block: bytes, comment: str) -> bytes:
+        """A packet block with one more option, before those that it has."""
+        captured: int = struct.unpack_from(self.order + "I", block, 20)[0]
+        end = 28 + captured + (-captured & 3)
+        _require(end <= len(block) - 4, f"{captured} bytes of packet don't fit in it")
+        text = comment.encode()[:0xFFFF]
+        option = struct.pack(self.order + "HH", 1, len(text)) + text + _PADDING[len(text) & 3]
+        body = block[8:end] + option + (block[end:-4] or b"\0\0\0\0")
+        total = len(body) + 12
+        head, length = struct.pack(self.order + "II", _PACKET, total), struct.pack(self.order + "I", total)
+        return head + body + length
 
     def simple_packet(self, body: bytes) -> Packet:
         length: int = struct.unpack_from(self.order + "I", body)[0]

@@ -1,0 +1,138 @@
+"""Records many interfaces in many network namespaces at once: the body of the lab's capture process.
+
+A thread per interface moves into its namespace and runs libpcap's loop. One process, so that one
+clock and one stop hold for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from time import sleep
+from typing import Any
+
+from netlab.capture import libpcap
+from netlab.capture.files import Counts, raw
+from netlab.errors import LabError, NetlabError
+from netlab.proto import pcap
+
+# The kernel hands a block of its ring over after one timeout; three leave room for a busy machine.
+_DRAIN_S = 3 * libpcap.TIMEOUT_MS / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An interface to record, and a descriptor of the network namespace that it is in."""
+
+    node: str
+    interface: str
+    namespace_fd: int
+
+
+def serve(
+    targets: Sequence[Target], directory: Path, snaplen: int, capture_filter: str, control: socket.socket
+) -> None:
+    """Records `targets` into `directory` (files.raw) until told to stop; needs root.
+
+    On `control`, a stream socket, JSON lines: writes {"ready": true} once every interface records;
+    at {"op": "stop"}, or the end of file, writes out what the kernel holds, then
+    {"stopped": [Counts]}. What goes wrong is written as {"error": {"kind", "cause", "remedy"}}, and
+    ends it.
+    """
+    try:
+        recording = _Recording(targets, directory, snaplen, capture_filter)
+        try:
+            _tell(control, {"ready": True})
+            _wait_for_stop(control)
+        finally:
+            counts = recording.stop()
+        _tell(control, {"stopped": counts})
+    except NetlabError as error:
+        kind, cause = type(error).__name__, error.cause
+        _tell(control, {"error": {"kind": kind, "cause": cause, "remedy": error.remedy}})
+
+
+def _tell(control: socket.socket, message: dict[str, Any]) -> None:
+    # Nobody listens any more after the end of file; the files are what counts then.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _wait_for_stop(control: socket.socket) -> None:
+    for line in _lines(control):
+        try:
+            request = json.loads(line)
+        except ValueError as error:
+            raise LabError(f"the recorder was sent {line!r}, which is not JSON") from error
+        if request == {"op": "stop"}:
+            return
+        raise LabError(f"the recorder was asked for {request!r}; it knows only stop")
+
+
+def _lines(control: socket.socket) -> Iterator[bytes]:
+    """Until the peer closes, or is gone."""
+    buffer = b""
+    with suppress(ConnectionResetError):
+        while data := control.recv(4096):
+            *lines, buffer = (buffer + data).split(b"\n")
+            yield from lines
+
+
+class _Recording:
+    """All the captures, each with its thread. The constructor returns when every one records."""
+
+    def __init__(self, targets: Sequence[Target], directory: Path, snaplen: int, capture_filter: str) -> None:
+        libpcap.check_filter(capture_filter, snaplen)
+        self.targets = targets
+        self.directory = directory
+        self.snaplen = snaplen
+        self.filter = capture_filter
+        self.captures: dict[Target, libpcap.Capture] = {}
+        self.failures: list[Exception] = []
+        self.started: SimpleQueue[Target] = SimpleQueue()
+        self.threads = [threading.Thread(target=self._record, args=(target,)) for target in targets]
+        for thread in self.threads:
+            thread.start()
+        for _ in targets:
+            self.started.get()
+        if self.failures:
+            self.stop()
+
+    def _record(self, target: Target) -> None:
+        """The body of a thread."""
+        try:
+            try:
+                libpcap.enter(target.namespace_fd)
+                path = raw(self.directory, target.node, target.interface)
+                capture = libpcap.Capture(target.interface, path, self.snaplen, self.filter)
+                self.captures[target] = capture
+            finally:
+                self.started.put(target)
+            capture.run()
+        except NetlabError as error:
+            error.cause = f"{target.node}: {error.cause}"
+            self.failures.append(error)
+        except Exception as error:  # noqa: BLE001  a thread can't raise to anybody; stop() raises it again
+            self.failures.append(error)
+
+    def stop(self) -> list[Counts]:
+        """Ends every capture. Raises the first failure that any of them had."""
+        sleep(_DRAIN_S)
+        for capture in self.captures.values():
+            capture.stop()
+        for thread in self.threads:
+            thread.join()
+        if self.failures:
+            raise self.failures[0]
+        return [self._counts(target) for target in self.targets]
+
+    def _counts(self, target: Target) -> Counts:
+        capture = self.captures[target]
+        packets = sum(1 for _ in pcap.records(capture.path.read_bytes(), capture.path.name))
+        return Counts(node=target.node, interface=target.interface, packets=packets, dropped=capture.dropped)
