@@ -24,9 +24,11 @@ from netlab.wire.schedule import Schedule
 from netlab.wire.store import Store
 from netlab.wire.syscalls import Sleeper, enter_network, sharpen_timers
 from netlab.wire.transmit import BATCH, Frame, Transmitter
-from netlab.wire.wakeup import Wakeup
+from netlab.wire.wakeup import EARLY_NS, Wakeup
 
 _CONTROL_EVERY_NS: Final = 10_000_000  # a busy relay still looks at its control socket so often
+_CROWD: Final = 8  # frames in one round, coming and going, that make it a crowd
+_UNHURRIED_NS: Final = 500_000
 _PRIORITY: Final = 10  # of SCHED_FIFO; above ordinary programs, below the kernel's own threads
 
 
@@ -49,6 +51,7 @@ class Relay:
         self._transmitter = Transmitter(self._socket.fileno(), tuple(self._out))
         self._control = Control(control, links, self._ring.dropped, self._schedule.__len__)
         self._ended = False
+        self._unhurried = self._has_time()
         signal.signal(signal.SIGTERM, self._end)
         self._sleeper = Sleeper((control.fileno(), self._socket.fileno()), signal.SIGTERM)
         self._wakeup = Wakeup()
@@ -57,16 +60,18 @@ class Relay:
     def run(self) -> None:
         """Relay until SIGTERM, or the end of file of the control socket."""
         self._control.ready()
+        crowded = False
         while not self._ended:
             came = self._ring.read(self._arrive, BATCH)
             now_ns = time.monotonic_ns()
-            due = self._schedule.due(now_ns + self._wakeup.lead_ns, BATCH)
+            due = self._schedule.due(now_ns + self._wakeup.lead_ns + (EARLY_NS if crowded else 0), BATCH)
             if due:
                 self._release(due, now_ns)
+            crowded = self._unhurried and came + len(due) >= _CROWD
             if now_ns - self._control_seen_ns > _CONTROL_EVERY_NS:
                 self._sleep(0, now_ns)
             elif came < BATCH and len(due) < BATCH:
-                self._rest()
+                self._rest(crowded)
 
     def _lane(self, from_: str, to: str, machine: Machine) -> Machine:
         indexes = [_index(name) for name in (from_, to)]
@@ -105,24 +110,35 @@ class Relay:
         if len(due) == 1:
             self._wakeup.sent(due[0][0], now_ns, time.monotonic_ns())
 
-    def _rest(self) -> None:
-        """Sleep until a frame comes or is nearly due; the last microseconds are spent awake."""
+    def _rest(self, crowded: bool) -> None:
+        """Sleep until a frame comes or is nearly due; the last microseconds are spent awake.
+
+        In a crowd of frames, let them gather for a moment instead: that halves the cost of each.
+        """
         next_ns = self._schedule.next_ns()
         now_ns = time.monotonic_ns()
-        if next_ns is None:
+        if crowded:
+            self._sleep(self._wakeup.nap_ns(), now_ns, frames=False)
+        elif next_ns is None:
             self._sleep(None, now_ns)
-            return
-        rest_ns = self._wakeup.rest_ns(next_ns, now_ns)
-        if rest_ns > 0:
-            self._sleep(rest_ns, now_ns)
+        else:
+            rest_ns = self._wakeup.rest_ns(next_ns, now_ns)
+            if rest_ns > 0:
+                self._sleep(rest_ns, now_ns)
 
-    def _sleep(self, rest_ns: int | None, now_ns: int) -> None:
-        asked, came = self._sleeper.wait(rest_ns)
+    def _sleep(self, rest_ns: int | None, now_ns: int, *, frames: bool = True) -> None:
+        asked, came = self._sleeper.wait(rest_ns, 2 if frames else 1)
         self._control_seen_ns = time.monotonic_ns()
         if rest_ns and not asked and not came:
             self._wakeup.woke(now_ns + rest_ns, self._control_seen_ns)
-        if asked and not self._control.answer():
-            self._ended = True
+        if asked:
+            self._ended = not self._control.answer() or self._ended
+            self._unhurried = self._has_time()
+
+    def _has_time(self) -> bool:
+        """True where no link has so short a delay that a frame must be seen at once."""
+        impairments = [machine.impairment for machine in self._machines]
+        return all(each.delay_ns - each.jitter_ns >= _UNHURRIED_NS for each in impairments)
 
 
 def _index(interface: str) -> int:

@@ -50,15 +50,18 @@ class Sleeper:
         self._mask = ctypes.create_string_buffer(_KERNEL_SIGSET_BYTES)  # no signal blocked
         self._timeout = _TimeSpec()
 
-    def wait(self, timeout_ns: int | None) -> tuple[bool, ...]:
-        """Sleep until a descriptor is readable, a signal came or the time is over; which are readable."""
+    def wait(self, timeout_ns: int | None, first: int) -> tuple[bool, ...]:
+        """Sleep until one of the `first` descriptors is readable, a signal came or the time is over.
+
+        Returns which descriptors are readable. Raises OSError.
+        """
         timeout = None
         if timeout_ns is not None:
             self._timeout.seconds, self._timeout.nanoseconds = divmod(timeout_ns, 1_000_000_000)
             timeout = ctypes.byref(self._timeout)
         for entry in self._fds:
             entry.revents = 0
-        if libc.ppoll(self._fds, len(self._fds), timeout, self._mask) < 0:
+        if libc.ppoll(self._fds, first, timeout, self._mask) < 0:
             number = ctypes.get_errno()
             if number != 4:  # EINTR: the signal's handler has run
                 raise OSError(number, f"ppoll: {os.strerror(number)}")

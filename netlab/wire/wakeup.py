@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+EARLY_NS: Final = 40_000  # in a crowd frames leave in groups, each up to this much too early or too late
 _SPIN_NS: Final = 50_000  # at most awake before a frame is due, beyond the usual lateness
 _LATENESS_NS: Final = 200_000  # a machine that wakes later than this is too busy to learn from
 _LEAD_NS: Final = 40_000
@@ -27,6 +28,10 @@ class Wakeup:
         """How long to sleep before a frame that is due at `next_ns`; 0 or less: stay awake."""
         spare_ns = min(2 * self._spread_ns, _SPIN_NS)
         return next_ns - self.lead_ns - self._late_ns - spare_ns - now_ns
+
+    def nap_ns(self) -> int:
+        """How long to sleep in a crowd, so that groups are twice `EARLY_NS` apart."""
+        return max(1, 2 * EARLY_NS - self._late_ns)
 
     def woke(self, asked_ns: int, woke_ns: int) -> None:
         """A sleep that was to end at `asked_ns` ended at `woke_ns`."""
