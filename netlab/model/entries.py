@@ -6,9 +6,7 @@ a Topology.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ipaddress import ip_address, ip_interface, ip_network
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,9 +21,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from netlab.model.addresses import AddressText, InterfaceText, NetworkText
 from netlab.model.media import DEFAULT, media
 from netlab.model.roles import RoleSpec
-from netlab.model.topology import Address, InterfaceAddress, Network
 from netlab.model.units import DurationNs, Probability, RateBps
 
 # Both are what the kernel and /run accept: IFNAMSIZ is 16 with its end; a node's name is a host name.
@@ -35,44 +33,13 @@ INTERFACE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"
 Value = TypeVar("Value")
 
 
-def _parsed(parse: Callable[[str], object], what: str, example: str) -> BeforeValidator:
-    """A validator that names the right form, whatever the ipaddress module says."""
-
-    def validate(value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not {what}; write for example {example}")  # noqa: TRY004 - pydantic
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise ValueError(f"`{value}` is not {what}; write for example {example}") from error
-
-    return BeforeValidator(validate)
-
-
 def _one_or_more(value: object) -> object:
     return value if isinstance(value, list) else [value]
-
-
-def _with_length(text: str) -> object:
-    if "/" not in text:
-        raise ValueError("no prefix length")
-    return ip_interface(text)
 
 
 def _one_or_list(examples: list[str]) -> WithJsonSchema:
     item = {"type": "string", "examples": examples}
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
-
-
-_InterfaceAddress = Annotated[
-    InterfaceAddress, _parsed(_with_length, "an address with its prefix length", "192.168.1.10/24")
-]
-_Address = Annotated[
-    Address, _parsed(ip_address, "an address", "192.168.1.1"), WithJsonSchema({"type": "string"})
-]
-_Network = Annotated[
-    Network, _parsed(ip_network, "a network", "10.0.0.0/16"), WithJsonSchema({"type": "string"})
-]
 
 
 class _Entry(BaseModel):
@@ -87,12 +54,12 @@ class InterfaceEntry(_Entry):
     """
 
     address: Annotated[
-        tuple[_InterfaceAddress, ...],
+        tuple[InterfaceText, ...],
         BeforeValidator(_one_or_more),
         _one_or_list(["192.168.1.10/24", "2001:db8::1/64"]),
     ] = ()
     gateway: Annotated[
-        tuple[_Address, ...], BeforeValidator(_one_or_more), _one_or_list(["192.168.1.1"])
+        tuple[AddressText, ...], BeforeValidator(_one_or_more), _one_or_list(["192.168.1.1"])
     ] = ()
     mac: str = ""
 
@@ -124,7 +91,7 @@ class AcceptEntry(_Entry):
 
     protocol: Literal["tcp", "udp", "icmp", ""] = ""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
-    to: _Network | None = None
+    to: NetworkText | None = None
     interface: str = ""
 
 
@@ -138,8 +105,8 @@ class ForwardingEntry(_Entry):
 class RouteEntry(_Entry):
     """A static route, which overrides the computed one."""
 
-    to: _Network
-    via: _Address
+    to: NetworkText
+    via: AddressText
 
 
 def _text_of_number(value: object) -> object:
@@ -187,6 +154,22 @@ class Directed(_Entry, Generic[Value]):
         return {"anyOf": [full["properties"]["up"], full], "description": full.pop("description", "")}
 
 
+class Durations(Directed[DurationNs]):
+    """A duration such as `20ms` for both directions, or `{up: …, down: …}`."""
+
+
+class Rates(Directed[RateBps]):
+    """A rate such as `10mbit` for both directions, or `{up: …, down: …}`."""
+
+
+class Shares(Directed[Probability]):
+    """A share such as `0.1%` for both directions, or `{up: …, down: …}`."""
+
+
+class Counts(Directed[Annotated[int, Field(ge=1, le=10_000_000)]]):
+    """A number of packets for both directions, or `{up: …, down: …}`."""
+
+
 def _ends(value: object) -> object:
     if isinstance(value, list) and len(value) == 2 and all(isinstance(end, str) for end in value):
         return value
@@ -206,11 +189,11 @@ class LinkEntry(_Entry):
 
     ends: Annotated[tuple[End, End], BeforeValidator(_ends)]
     medium: Annotated[str, Field(json_schema_extra={"enum": list(media)})] = DEFAULT
-    delay: Directed[DurationNs] | None = None
-    jitter: Directed[DurationNs] | None = None
-    loss: Directed[Probability] | None = None
-    rate: Directed[RateBps] | None = None
-    limit: Directed[Annotated[int, Field(ge=1, le=10_000_000)]] | None = None
+    delay: Durations | None = None
+    jitter: Durations | None = None
+    loss: Shares | None = None
+    rate: Rates | None = None
+    limit: Counts | None = None
     mtu: Annotated[int, Field(ge=68, le=65535)] | None = None
     offload: StrictBool = False
     backend: Literal["auto", "netem", "wire"] = "auto"

@@ -127,7 +127,7 @@ media: dict[str, Medium] = {
             1_500 * _MBIT,
             "OFDM, up to 256-QAM",
             "radio at 3.5 GHz",
-            "3GPP TS 38.306 section 4.1.2 (peak); ITU-R M.2410 (4 ms in the radio part), the core adds the rest",
+            "3GPP TS 38.306 section 4.1.2 (peak); ITU-R M.2410 (4 ms in the radio part); the core adds",
         ),
         Medium(
             "satellite",

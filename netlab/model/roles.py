@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from netlab.model.addresses import NetworkText
 from netlab.model.units import DurationNs
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -109,7 +109,7 @@ class BalancerSpec(_Spec):
     kind: Literal["balancer"] = "balancer"
     listen: Port = 443
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
-    proxy_protocol: bool = False
+    proxy_protocol: StrictBool = False
     health: Health = Health()
 
 
@@ -131,9 +131,9 @@ class ProxySpec(_Spec):
     listen: Port = 443
     names: tuple[str, ...]
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
-    jwt: bool = False
-    proxy_protocol: bool = False
-    trusted: tuple[IPv4Network | IPv6Network, ...] = ()
+    jwt: StrictBool = False
+    proxy_protocol: StrictBool = False
+    trusted: tuple[NetworkText, ...] = ()
 
 
 class AppSpec(_Spec):
