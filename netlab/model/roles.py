@@ -137,12 +137,16 @@ class ProxySpec(_Spec):
 
 
 class AppSpec(_Spec):
-    """The application server: GET /user/{id} from the database, GET /health."""
+    """The application server: GET /user/{id} from the database, GET /health.
+
+    `allow`: the subjects (of verified tokens) that may read users; empty: anyone who gets here.
+    """
 
     kind: Literal["app"] = "app"
     listen: Port = 8080
     database: Upstream
     max_age_s: Annotated[int, Field(ge=0)] = 300
+    allow: tuple[str, ...] = ()
 
 
 class DatabaseSpec(_Spec):

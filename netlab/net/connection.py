@@ -16,10 +16,11 @@ class Peer(NamedTuple):
     port: int
 
 
-async def opened_by_peer(stream: TcpStream, proxy_protocol: bool) -> Peer:
+async def opened_by_peer(stream: TcpStream, proxy_protocol: bool) -> Peer | None:
     """Read the PROXY header, if there must be one. Bytes after it stay in the stream.
 
-    Raises RemoteProtocolError where there is none or it is malformed.
+    None where the peer closed without a byte, as bare health checks do.
+    Raises RemoteProtocolError where the header is missing or malformed.
     """
     socket_peer = Peer(stream.flow.remote, stream.flow.remote_port)
     if not proxy_protocol:
@@ -28,6 +29,8 @@ async def opened_by_peer(stream: TcpStream, proxy_protocol: bool) -> Peer:
     header = None
     while header is None:
         data = await stream.read()
+        if not data and not reader.buffered():
+            return None
         if not data:
             raise RemoteProtocolError("the connection ended before its PROXY header did")
         header = reader.receive(data)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.model.event import Flow
@@ -155,9 +155,12 @@ class RoleContext:
         try:
             async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
                 peer = await opened_by_peer(stream, proxy_protocol)
-                if context is not None:
-                    top = await self._handshake(stream, context, None)
-            await handler(top, peer)
+                if peer is not None and context is not None:
+                    # A peer that says nothing, as health checks do, has not failed at TLS.
+                    top = await self._handshake(stream, context, None) if await stream.peek() else stream
+                    peer = peer if top.tls is not None else None
+            if peer is not None:
+                await handler(top, peer)
         except (OSError, RemoteProtocolError) as error:
             cause = str(error) or type(error).__name__
             if isinstance(error, RemoteProtocolError):
@@ -165,6 +168,23 @@ class RoleContext:
         finally:
             await top.close()
             self.emit("connection-closed", stream.flow, cause=cause)
+
+    @overload
+    async def connect(
+        self, address: str, port: int, *, timeout_s: float = ..., purpose: str = ...
+    ) -> TcpStream: ...
+
+    @overload
+    async def connect(
+        self,
+        address: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        server_name: str = ...,
+        timeout_s: float = ...,
+        purpose: str = ...,
+    ) -> Stream: ...
 
     async def connect(
         self,
@@ -174,14 +194,16 @@ class RoleContext:
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
         timeout_s: float = 10.0,
+        purpose: str = "",
     ) -> Stream:
         """A connection to an address (not a name), inside TLS where `tls` is given.
 
         `server_name` is sent as SNI and must be in the peer's certificate; empty: the address must be.
+        `purpose` goes into the events where the connection carries no request ("health-check").
         Raises OSError, also ssl.SSLError and TimeoutError.
         """
         async with asyncio.timeout(timeout_s):
-            stream = await self._open(address, port)
+            stream = await self._open(address, port, {"purpose": purpose} if purpose else {})
             if tls is None:
                 return stream
             try:
@@ -190,17 +212,17 @@ class RoleContext:
                 stream.abort()
                 raise
 
-    async def _open(self, address: str, port: int) -> TcpStream:
+    async def _open(self, address: str, port: int, data: dict[str, str]) -> TcpStream:
         started = self.now_ns()
         sock, flow = sockets.connecting(address, port)
         try:
-            self.emit("connect-start", flow, time_ns=started)
+            self.emit("connect-start", flow, started, **data)
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
             reader, writer = await asyncio.open_connection(sock=sock)
         except BaseException:
             sock.close()
             raise
-        self.emit("connection-opened", flow, side="client")
+        self.emit("connection-opened", flow, 0, side="client", **data)
         return TcpStream(reader, writer, flow)
 
     async def _handshake(

@@ -25,6 +25,12 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
 
 
+def address_port(upstream: str) -> tuple[str, int]:
+    """The parts of "192.0.2.1:80" or "[2001:db8::1]:80" (the pattern of model.roles.Upstream)."""
+    address, _, port = upstream.rpartition(":")
+    return address.strip("[]"), int(port)
+
+
 def bound(port: int, kind: socket.SocketKind, hosts: tuple[str, ...] = EVERYWHERE) -> list[socket.socket]:
     """Non-blocking sockets on `port` of each host; port 0 takes one free port for all.
 
@@ -60,6 +66,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket | Non
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # accepted ones inherit it
         sock.bind((host, port))
         if kind == socket.SOCK_STREAM:
             sock.listen(_BACKLOG)
@@ -77,6 +84,7 @@ def connecting(address: str, port: int) -> tuple[socket.socket, Flow]:
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     status = sock.connect_ex((address, port))
     if status not in (0, errno.EINPROGRESS):
         sock.close()

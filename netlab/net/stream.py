@@ -60,6 +60,12 @@ class TcpStream:
     def unread(self, data: bytes) -> None:
         self._unread = data + self._unread
 
+    async def peek(self) -> bytes:
+        """What the next read will give, at least its first bytes; b"" at the end."""
+        if not self._unread:
+            self._unread = await self._reader.read(READ_SIZE)
+        return self._unread
+
     async def read(self, size: int = READ_SIZE) -> bytes:
         if self._unread:
             data, self._unread = self._unread[:size], self._unread[size:]

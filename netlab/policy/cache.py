@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
-from netlab.policy.cache_control import directives, http_date, request_directives, seconds
+from netlab.policy.cache_control import directives, request_directives, seconds
+from netlab.policy.conditional import client_has
 from netlab.policy.stored import Stored, storable, stored
 from netlab.proto.http import Headers, RequestHead, ResponseHead, members
 
@@ -57,6 +58,7 @@ class Cache:
         self._size = 0
         self._stored: OrderedDict[_Variant, Stored] = OrderedDict()
         self._vary: dict[Key, tuple[str, ...]] = {}  # of the newest response of each key
+        self._variants: Counter[Key] = Counter()
 
     @property
     def size(self) -> int:
@@ -123,18 +125,22 @@ class Cache:
         return key, tuple(" ".join(request.headers.get(name).split()) for name in names)
 
     def _put(self, variant: _Variant, entry: Stored) -> None:
-        self._drop(variant, forget=False)
+        old = self._stored.pop(variant, None)
+        if old is None:
+            self._variants[variant[0]] += 1
+        else:
+            self._size -= old.size
         self._stored[variant] = entry
         self._size += entry.size
         while self._size > self._capacity:
             self._drop(next(iter(self._stored)))
 
-    def _drop(self, variant: _Variant, *, forget: bool = True) -> None:
-        entry = self._stored.pop(variant, None)
-        if entry is not None:
-            self._size -= entry.size
-        if forget and not any(other[0] == variant[0] for other in self._stored):
-            self._vary.pop(variant[0], None)
+    def _drop(self, variant: _Variant) -> None:
+        self._size -= self._stored.pop(variant).size
+        key = variant[0]
+        self._variants[key] -= 1
+        if not self._variants[key]:
+            del self._variants[key], self._vary[key]
 
 
 def key_of(request: RequestHead) -> Key:
@@ -165,22 +171,7 @@ def _stale_allowed(entry: Stored, asked: dict[str, str], now: float) -> bool:
 def answer(request: RequestHead, entry: Stored, now: float) -> tuple[ResponseHead, bytes]:
     """The response from the cache, with Age: 304 where the client has the same (section 4.3.2)."""
     headers = entry.head.headers.having("Age", str(int(entry.age(now))))
-    if entry.head.status == 200 and _client_has(request.headers, entry.head.headers):
+    if entry.head.status == 200 and client_has(request.headers, entry.head.headers):
         kept = Headers((n, v) for n, v in headers if n.lower() in {*_NOT_MODIFIED_FIELDS, "age"})
         return ResponseHead(304, kept, "Not Modified"), b""
     return entry.head.with_headers(headers), entry.body
-
-
-def _client_has(asked: Headers, stored_fields: Headers) -> bool:
-    if asked.has("if-none-match"):
-        etag = _opaque(stored_fields.get("etag"))
-        tags = members(asked.get("if-none-match"))
-        return bool(tags) and (tags == ["*"] or (etag != "" and etag in map(_opaque, tags)))
-    since = http_date(asked.get("if-modified-since"))
-    modified = http_date(stored_fields.get("last-modified"))
-    return since is not None and modified is not None and modified <= since
-
-
-def _opaque(etag: str) -> str:
-    """For weak comparison (RFC 9110 section 8.8.3.2)."""
-    return etag.removeprefix("W/")

@@ -1,0 +1,118 @@
+"""Connections to PostgreSQL, opened before they are needed and opened again when they broke."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import psycopg
+
+from netlab.errors import LabError
+from netlab.model.event import Flow
+from netlab.net.context import RoleContext
+from netlab.net.sockets import flow_of
+
+_RETRY_S = 0.1
+_TRACEPARENT_CHARACTERS = frozenset("0123456789abcdef-")
+Row = tuple[Any, ...]
+_Connection = psycopg.AsyncConnection[Row]
+
+
+class DatabaseGoneError(Exception):
+    """The database did not answer, also not on a new connection."""
+
+
+class Database:
+    """A few connections to one server; a query takes one for itself."""
+
+    def __init__(
+        self, ctx: RoleContext, address: str, port: int, *, size: int = 2, timeout_s: float = 5.0
+    ) -> None:
+        self._ctx = ctx
+        self._address = address
+        self._port = port
+        self._timeout_s = timeout_s
+        self._slots: asyncio.LifoQueue[_Connection | None] = asyncio.LifoQueue()
+        self._size = size
+
+    async def open(self, deadline_s: float = 30.0) -> None:
+        """Open all connections, trying for `deadline_s`. Raises LabError where none can be had."""
+        for _ in range(self._size):
+            self._slots.put_nowait(await self._first(self._ctx.now() + deadline_s))
+
+    async def _first(self, deadline: float) -> _Connection:
+        while True:
+            try:
+                return await self._connect()
+            except (psycopg.Error, OSError) as error:
+                if self._ctx.now() > deadline:
+                    where = f"{self._address}:{self._port}"
+                    raise LabError(
+                        f"no database at {where}: {error}", "see the log of the database's node"
+                    ) from error
+            await asyncio.sleep(_RETRY_S)
+
+    async def _connect(self) -> _Connection:
+        self._ctx.emit("connect-start", address=self._address, port=self._port, purpose="sql")
+        async with asyncio.timeout(self._timeout_s):
+            connection = await psycopg.AsyncConnection.connect(
+                host=self._address,
+                port=self._port,
+                dbname="netlab",
+                user="app",
+                sslmode="disable",  # the inner network is in the clear, and each probe is a round trip
+                gssencmode="disable",
+                autocommit=True,
+                prepare_threshold=None,  # no two queries have the same text: each carries its traceparent
+            )
+        self._ctx.emit("connection-opened", _flow(connection), side="client", purpose="sql")
+        return connection
+
+    async def query(self, sql: str, parameters: tuple[Any, ...], traceparent: str) -> list[Row]:
+        """Rows of `sql` (parameters as %s, sent apart from it); the traceparent goes along as a comment.
+
+        Raises DatabaseGoneError.
+        """
+        slot = await self._slots.get()
+        kept: _Connection | None = None
+        try:
+            try:
+                kept, rows = await self._on(slot, sql, parameters, traceparent)
+            except (psycopg.OperationalError, OSError):
+                # The server may have restarted since the connection was last used: once more, on a new one.
+                kept, rows = await self._on(None, sql, parameters, traceparent)
+        except (psycopg.OperationalError, OSError) as error:
+            raise DatabaseGoneError(str(error).strip() or "no answer in time") from error
+        finally:
+            self._slots.put_nowait(kept)
+        return rows
+
+    async def _on(
+        self, connection: _Connection | None, sql: str, parameters: Row, traceparent: str
+    ) -> tuple[_Connection, list[Row]]:
+        if connection is None:
+            connection = await self._connect()
+        text = f"{sql} /*traceparent='{_comment(traceparent)}'*/"
+        flow = _flow(connection)
+        try:
+            self._ctx.emit("sql-query", flow, sql=text.replace("%s", "$1"), traceparent=traceparent)
+            async with asyncio.timeout(self._timeout_s):
+                cursor = await connection.execute(text.encode(), parameters)
+                rows = await cursor.fetchall()
+        except BaseException:
+            await connection.close()
+            raise
+        self._ctx.emit("sql-result", flow, rows=len(rows), traceparent=traceparent)
+        return connection, rows
+
+
+def _comment(traceparent: str) -> str:
+    """Whatever came in a request's header, nothing of it can end the comment or be a placeholder."""
+    return "".join(character for character in traceparent if character in _TRACEPARENT_CHARACTERS)
+
+
+def _flow(connection: _Connection) -> Flow:
+    with socket.socket(fileno=os.dup(connection.fileno())) as sock:
+        return flow_of(sock)

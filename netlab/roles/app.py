@@ -1,0 +1,114 @@
+"""The application server: users from the database, as JSON with validators (guide 3.7)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+
+from netlab.model.roles import AppSpec
+from netlab.net.connection import Peer
+from netlab.net.context import RoleContext
+from netlab.net.http_server import Exchange, serve_http
+from netlab.net.postgres import Database, DatabaseGoneError, Row
+from netlab.net.sockets import address_port
+from netlab.net.stream import Stream
+from netlab.policy.conditional import client_has
+from netlab.proto.http import Headers, ResponseHead
+
+_USER = re.compile(r"/user/([^/]+)")
+_SQL = "SELECT id, name, email, status, created_at FROM users WHERE id = %s"
+_ID_DIGITS = 18  # as many as fit a bigint whatever they are
+
+
+async def serve(spec: AppSpec, ctx: RoleContext) -> None:
+    """Serve until told to stop; ready when the database answers. Raises LabError where it does not."""
+    database = Database(ctx, *address_port(spec.database))
+    app = _App(spec, ctx, database)
+
+    async def handle(stream: Stream, peer: Peer) -> None:
+        await serve_http(ctx, stream, peer, app.handle)
+
+    await database.open()
+    ctx.ready(await ctx.listen(spec.listen, handle))
+    await ctx.stopped()
+
+
+class _App:
+    def __init__(self, spec: AppSpec, ctx: RoleContext, database: Database) -> None:
+        self._spec = spec
+        self._ctx = ctx
+        self._database = database
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Route, then answer."""
+        request = exchange.request
+        user = _USER.fullmatch(request.path)
+        if user is None and request.path != "/health":
+            await _refuse(exchange, 404, "no such resource")
+        elif request.method not in {"GET", "HEAD"}:
+            await _refuse(exchange, 405, "only GET and HEAD", ("Allow", "GET, HEAD"))
+        elif user is None:
+            await _answer(exchange, {"status": "ok"}, "no-store")
+        else:
+            await self._user(exchange, user[1])
+
+    async def _user(self, exchange: Exchange, text: str) -> None:
+        if not (text.isascii() and text.isdigit()):
+            await _refuse(exchange, 400, "an id is a number")
+            return
+        if not self._may_read(exchange):
+            await _refuse(exchange, 403, "not allowed")
+            return
+        try:
+            rows = await self._rows(text, exchange.traceparent)
+        except DatabaseGoneError as error:
+            self._ctx.emit("error", cause=str(error))
+            await _refuse(exchange, 503, "the database is gone", ("Retry-After", "1"))
+            return
+        if rows:
+            await _answer(exchange, _document(rows[0]), f"public, max-age={self._spec.max_age_s}")
+        else:
+            await _refuse(exchange, 404, "no such user")
+
+    def _may_read(self, exchange: Exchange) -> bool:
+        """The proxy has verified the subject, and lets nobody else name one."""
+        return not self._spec.allow or exchange.request.headers.get("x-auth-subject") in self._spec.allow
+
+    async def _rows(self, text: str, traceparent: str) -> list[Row]:
+        if len(text) > _ID_DIGITS:
+            return []
+        return await self._database.query(_SQL, (int(text),), traceparent)
+
+
+def _document(row: Row) -> dict[str, object]:
+    number, name, email, status, created = row
+    return {
+        "id": number,
+        "name": name,
+        "email": email,
+        "status": status,
+        "created_at": _timestamp(created) if isinstance(created, datetime) else created,
+    }
+
+
+def _timestamp(when: datetime) -> str:
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def _answer(exchange: Exchange, document: dict[str, object], cache_control: str) -> None:
+    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:40]}"'
+    validators = Headers((("Cache-Control", cache_control), ("ETag", etag)))
+    if client_has(exchange.request.headers, validators):
+        await exchange.respond(ResponseHead(304, validators))
+        return
+    kind = ("Content-Type", "application/json")
+    await exchange.respond(ResponseHead(200, Headers((kind, *validators))), body)
+
+
+async def _refuse(exchange: Exchange, status: int, cause: str, *fields: tuple[str, str]) -> None:
+    headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"), *fields)
+    await exchange.respond(ResponseHead(status, Headers(headers)), json.dumps({"error": cause}).encode())

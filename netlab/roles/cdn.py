@@ -1,0 +1,169 @@
+"""The CDN edge: TLS to the client, a shared cache, TLS to the origin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from netlab.model.roles import CdnSpec
+from netlab.net.connection import Peer
+from netlab.net.context import RoleContext
+from netlab.net.http_client import Response, Target, UpstreamError, fetch
+from netlab.net.http_gateway import (
+    forwarded_head,
+    host_of,
+    plain_text,
+    relayed_head,
+    request_body,
+    response_body,
+)
+from netlab.net.http_server import Exchange, serve_http
+from netlab.net.sockets import address_port
+from netlab.net.stream import Stream
+from netlab.policy.cache import Cache, Hit, Miss, Revalidate, answer, key_of
+from netlab.policy.stored import Stored
+from netlab.policy.tracing import child
+from netlab.proto.http import Headers, RequestHead, ResponseHead
+
+_CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
+
+
+async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
+    """Serve until told to stop."""
+    edge = _Edge(spec, ctx)
+
+    async def handle(stream: Stream, peer: Peer) -> None:
+        await serve_http(ctx, stream, peer, edge.handle)
+
+    ctx.ready(await ctx.listen(spec.listen, handle, tls=ctx.tls_server()))
+    await ctx.stopped()
+
+
+class _Edge:
+    def __init__(self, spec: CdnSpec, ctx: RoleContext) -> None:
+        self._ctx = ctx
+        self._names = frozenset(name.lower() for name in spec.names)
+        self._cache = Cache(spec.cache_bytes)
+        self._capacity = spec.cache_bytes
+        self._origin = Target(*address_port(spec.origin), ctx.tls_client(), spec.origin_name)
+
+    async def handle(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if host_of(request) not in self._names:
+            await exchange.respond(*plain_text(421, f"{request.authority} is not served here"))
+            return
+        found = self._cache.look_up(request, time.time())
+        if isinstance(found, Hit):
+            await self._hit(exchange, found.stored)
+            return
+        self._emit("cache-miss", exchange, cause=found.cause)
+        if isinstance(found, Miss) and found.only_cached:
+            await exchange.respond(*plain_text(504, "not in the cache"))
+            return
+        try:
+            await self._ask(exchange, found)
+        except UpstreamError as error:
+            self._ctx.emit("error", cause=str(error))
+            if exchange.begun:
+                exchange.abort()
+            else:
+                await exchange.respond(*plain_text(error.status, "the origin does not answer"))
+
+    def _emit(self, event: str, exchange: Exchange, **data: Any) -> None:
+        key = "https://" + "".join(key_of(exchange.request))
+        self._ctx.emit(event, key=key, traceparent=exchange.traceparent, **data)
+
+    async def _hit(self, exchange: Exchange, entry: Stored) -> None:
+        now = time.time()
+        self._emit("cache-hit", exchange, age_s=int(entry.age(now)))
+        await self._from_cache(exchange, entry, now, f"hit; ttl={int(entry.remaining(now))}")
+
+    async def _from_cache(self, exchange: Exchange, entry: Stored, now: float, status: str) -> None:
+        head, body = answer(exchange.request, entry, now)
+        await exchange.respond(self._marked(head, status), body)
+
+    def _marked(self, head: ResponseHead, status: str) -> ResponseHead:
+        """With Cache-Status (RFC 9211): after what caches nearer to the origin said."""
+        before = head.headers.get("cache-status")
+        own = f"{self._ctx.launch.node}; {status}"
+        value = f"{before}, {own}" if before else own
+        return head.with_headers(head.headers.having("Cache-Status", value))
+
+    def _head(self, exchange: Exchange, found: Revalidate | Miss) -> RequestHead:
+        added = (
+            ("X-Forwarded-For", exchange.peer.address),
+            ("X-Forwarded-Proto", "https"),
+            ("traceparent", child(exchange.traceparent, self._ctx.rng)),
+        )
+        head = forwarded_head(exchange.request, added, self._ctx.launch.node)
+        if isinstance(found, Miss):
+            return head
+        # Our own conditions replace the client's, which are answered from what we have then.
+        return head.with_headers(Headers((*head.headers.without(*_CONDITIONS), *found.stored.validators)))
+
+    async def _ask(self, exchange: Exchange, found: Revalidate | Miss) -> None:
+        asked_at = time.time()
+        head = self._head(exchange, found)
+        async with fetch(self._ctx, self._origin, head, request_body(exchange)) as response:
+            if isinstance(found, Revalidate) and response.head.status == 304:
+                await response.read()
+                await self._refreshed(exchange, found, response.head, asked_at)
+            else:
+                await self._passed_on(exchange, found, response, asked_at)
+
+    async def _refreshed(
+        self, exchange: Exchange, found: Revalidate, head: ResponseHead, asked_at: float
+    ) -> None:
+        now = time.time()
+        entry = self._cache.refresh(exchange.request, found.stored, head, asked_at, now)
+        self._emit("cache-stored", exchange, lifetime_s=entry.lifetime_s)
+        await self._from_cache(exchange, entry, now, f"fwd={found.cause}; fwd-status=304")
+
+    async def _passed_on(
+        self, exchange: Exchange, found: Revalidate | Miss, response: Response, asked_at: float
+    ) -> None:
+        status = f"fwd={found.cause}; fwd-status={response.head.status}"
+        head = self._marked(relayed_head(response.head), status)
+        copy = _Copy(self._capacity)
+        body = await response_body(exchange.request, response)
+        if isinstance(body, bytes):
+            copy.add(body)
+            self._keep(exchange, response.head, copy, asked_at)
+            await exchange.respond(head, body)
+        else:
+            await exchange.respond(head, copy.while_passing(body))
+            self._keep(exchange, response.head, copy, asked_at)
+        self._cache.invalidate(exchange.request, response.head.status)
+
+    def _keep(self, exchange: Exchange, head: ResponseHead, copy: _Copy, asked_at: float) -> None:
+        body = copy.whole()
+        if body is None:
+            return
+        entry = self._cache.store(exchange.request, head, body, asked_at, time.time())
+        if entry is not None:
+            self._emit("cache-stored", exchange, lifetime_s=entry.lifetime_s)
+
+
+class _Copy:
+    """A body kept while it passes, until it is longer than could be stored."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._limit:
+            self._parts.append(part)
+        else:
+            self._parts.clear()
+
+    async def while_passing(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for part in body:
+            self.add(part)
+            yield part
+
+    def whole(self) -> bytes | None:
+        return b"".join(self._parts) if self._size <= self._limit else None

@@ -1,0 +1,71 @@
+"""Any program: it runs in the node, and its end is the role's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from netlab.errors import HostError
+from netlab.model.roles import CommandSpec
+from netlab.net.context import RoleContext
+
+_POLL_S = 0.02
+_TERM_S = 1.5  # before SIGKILL; the process body gives two seconds in all
+
+
+async def serve(spec: CommandSpec, ctx: RoleContext) -> None:
+    """Run the program until it ends or the role is told to stop. Its exit status is the role's.
+
+    Raises HostError (exit 127) where the program is missing or may not be run.
+    """
+    process = await _start(spec)
+    ended = ctx.tasks.create_task(process.wait())
+    told = ctx.tasks.create_task(ctx.stopped())
+    starting = ctx.tasks.create_task(_ready(spec.ready_port, ctx))
+    try:
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            process.terminate()
+            await asyncio.wait({ended}, timeout=_TERM_S)
+    finally:
+        starting.cancel()
+        told.cancel()
+        if process.returncode is None:
+            process.kill()
+    ctx.exit_status = _status(await ended, stopping=ctx.stopping)
+
+
+async def _start(spec: CommandSpec) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *spec.argv, env=os.environ | spec.env, stdin=asyncio.subprocess.DEVNULL
+        )
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise HostError(f"can't run {spec.argv[0]}: {reason}", "install it, or correct `argv`") from error
+
+
+async def _ready(port: int | None, ctx: RoleContext) -> None:
+    """Ready at once, or when the port accepts on the loopback interface."""
+    while port is not None and not await _accepts(port):  # noqa: ASYNC110 - nobody tells us
+        await asyncio.sleep(_POLL_S)
+    ctx.ready(port or 0)
+
+
+async def _accepts(port: int) -> bool:
+    for address in ("127.0.0.1", "::1"):
+        try:
+            _, writer = await asyncio.open_connection(address, port)
+        except OSError:
+            continue
+        writer.close()
+        return True
+    return False
+
+
+def _status(code: int, *, stopping: bool) -> int:
+    """As a shell says it: 128 and the signal. To end by the SIGTERM that we passed on is to end well."""
+    if stopping and code == -signal.SIGTERM:
+        return 0
+    return 128 - code if code < 0 else code
