@@ -32,40 +32,21 @@ def changed(impairment: Impairment, given: object) -> Impairment:
         accepted = (int, float) if kind is float else (int,)
         if isinstance(value, bool) or not isinstance(value, accepted) or value < 0:
             raise InputError(f"{name} is a number of at least 0, not {value!r}")
-    if given.get("loss", 0) > 1:
+    if not given.get("loss", 0) <= 1:  # so that it is true of NaN
         raise InputError(f"loss is a probability of at most 1, not {given['loss']!r}")
     return replace(impairment, **given)
 
 
-class Control:
-    """Reads requests, changes machines, answers."""
+class Requests:
+    """Answers requests, and changes machines as they ask. `dropped` and `in_flight` count frames."""
 
-    def __init__(
-        self, control: socket.socket, links: Links, dropped: Callable[[], int], in_flight: Callable[[], int]
-    ) -> None:
-        control.setblocking(False)
-        control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ANSWERS_BYTES)
-        self._socket = control
+    def __init__(self, links: Links, dropped: Callable[[], int], in_flight: Callable[[], int]) -> None:
         self._links = links
         self._dropped = dropped
         self._in_flight = in_flight
-        self._pending = b""
 
-    def ready(self) -> None:
-        self._write({"ready": True})
-
-    def answer(self) -> bool:
-        """Read what came and answer every whole line; False at the end of file."""
-        try:
-            data = self._socket.recv(65536)
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
-            return False
-        *lines, self._pending = (self._pending + data).split(b"\n")
-        return bool(data) and all(self._write(self._reply(line)) for line in lines)
-
-    def _reply(self, line: bytes) -> dict[str, Any]:
+    def reply(self, line: bytes) -> dict[str, Any]:
+        """The answer to one line: `ok`, or `error` with kind, cause and remedy."""
         try:
             return {"ok": self._do(json.loads(line))}
         except (InputError, ValueError) as error:
@@ -100,6 +81,31 @@ class Control:
         up.change(new_up)
         down.change(new_down)
         return {"up": asdict(new_up), "down": asdict(new_down)}
+
+
+class Control:
+    """Reads requests, and writes answers."""
+
+    def __init__(self, control: socket.socket, requests: Requests) -> None:
+        control.setblocking(False)
+        control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ANSWERS_BYTES)
+        self._socket = control
+        self._requests = requests
+        self._pending = b""
+
+    def ready(self) -> None:
+        self._write({"ready": True})
+
+    def answer(self) -> bool:
+        """Read what came and answer every whole line; False at the end of file."""
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        return bool(data) and all(self._write(self._requests.reply(line)) for line in lines)
 
     def _write(self, document: dict[str, Any]) -> bool:
         """False where the peer is gone, or has left megabytes of answers unread: no link waits for it."""

@@ -17,7 +17,7 @@ from typing import Final
 
 from netlab.errors import KernelError
 from netlab.plan.ops import StartWire
-from netlab.wire.control import Control
+from netlab.wire.control import Control, Requests
 from netlab.wire.engine import Machine
 from netlab.wire.ring import VNET, Ring, open_socket
 from netlab.wire.schedule import Schedule
@@ -49,7 +49,7 @@ class Relay:
         self._socket = open_socket()
         self._ring = Ring(self._socket)
         self._transmitter = Transmitter(self._socket.fileno(), tuple(self._out))
-        self._control = Control(control, links, self._ring.dropped, self._schedule.__len__)
+        self._control = Control(control, Requests(links, self._ring.dropped, self._schedule.__len__))
         self._ended = False
         self._unhurried = self._has_time()
         signal.signal(signal.SIGTERM, self._end)
