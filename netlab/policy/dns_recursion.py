@@ -21,7 +21,8 @@ from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
 class Send:
     """Send `data` to port 53 of `server` from a new socket, over TCP where `tcp`.
 
-    What comes back on the socket goes to `Recursion.receive` with the same `exchange`.
+    What comes back on the socket goes to `Recursion.receive` with the same `exchange`; where nothing
+    has come at the time `until`, `Recursion.fail` (or `expire`) goes on.
     """
 
     exchange: int
@@ -29,6 +30,7 @@ class Send:
     question: Question
     data: bytes
     tcp: bool
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,10 @@ class Recursion:
             return
         job.cached = False
         number, message_id = self._number(), self._rng.getrandbits(16)
-        self._waiting[number] = _Waiting(job, ask, message_id, self._now + ask.timeout_s)
+        until = self._now + ask.timeout_s
+        self._waiting[number] = _Waiting(job, ask, message_id, until)
         query = Message(message_id, ask.question, edns_bytes=EDNS_UDP_BYTES)
-        self._outgoing.append(Send(number, ask.server, ask.question, encode(query), ask.tcp))
+        self._outgoing.append(Send(number, ask.server, ask.question, encode(query), ask.tcp, until))
 
     def _finish(self, job: _Job, result: Result) -> None:
         del self._jobs[job.question.key]

@@ -1,0 +1,149 @@
+"""The stub resolver of a node's programs: asks the node's resolvers, and remembers for the TTL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Literal
+
+from netlab.errors import LabError, RemoteProtocolError
+from netlab.model.event import Flow
+from netlab.net.context import RoleContext
+from netlab.net.dns_client import PORT, TcpQuery, UdpQuery
+from netlab.policy.dns_cache import Cache, Entry, Rank
+from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
+
+TIMEOUT_S = 2.0
+TRIES = 3
+
+AddressType = Literal["A", "AAAA"]
+
+
+class Stub:
+    """Looks names up at `resolvers` (the node's by default), the first one first (resolv.conf(5)).
+
+    Each resolver gets TIMEOUT_S and, if none answers, another try, TRIES in all.
+    """
+
+    def __init__(self, ctx: RoleContext, resolvers: Iterable[str] | None = None, port: int = PORT) -> None:
+        self._ctx = ctx
+        self._resolvers = tuple(ctx.launch.resolvers if resolvers is None else resolvers)
+        self._port = port
+        self._cache = Cache()
+
+    async def lookup(self, name: str, type_: AddressType = "A") -> list[str]:
+        """The addresses of `name`, in the order of the answer; an address is its own answer.
+
+        A second lookup within the TTL sends no packet. Raises RemoteProtocolError, status 502, with the
+        cause ("NXDOMAIN for x"), and LabError where the node has no resolver.
+        """
+        try:
+            return [str(ip_address(name.strip("[]")))]
+        except ValueError:
+            pass  # a name
+        question = Question(name, type_)
+        entry = self._cache.get(name, type_, self._ctx.now())
+        if entry is not None:
+            self._cached(question, entry)
+        else:
+            entry = await self._ask(question)
+        if not entry.records:
+            what = "NXDOMAIN" if entry.rcode == "NXDOMAIN" else f"no {type_} record"
+            raise RemoteProtocolError(f"{what} for {name}", status=502)
+        return [one.data for one in entry.records]
+
+    def _cached(self, question: Question, entry: Entry) -> None:
+        self._ctx.emit("dns-query", side="client", qname=question.name, qtype=question.type, cached=True)
+        self._emit_answer(question, entry.rcode, [one.data for one in entry.records], None, cached=True)
+
+    async def _ask(self, question: Question) -> Entry:
+        """Ask one resolver after the other, again and again, until one knows."""
+        if not self._resolvers:
+            raise LabError(
+                f"{self._ctx.launch.node} can't look up {question.name}: it has no resolver",
+                "give the node `resolvers`, or an address in place of the name",
+            )
+        trouble: dict[str, str] = {}
+        for _ in range(TRIES):
+            for server in self._resolvers:
+                try:
+                    response = await self._exchange(server, question)
+                except (OSError, RemoteProtocolError) as error:
+                    trouble[server] = str(error) or f"no answer in {TIMEOUT_S:g} s"
+                    continue
+                if response.rcode in ("NOERROR", "NXDOMAIN"):
+                    return self._keep(question, response)
+                trouble[server] = response.rcode
+        causes = ", ".join(f"{server}: {cause}" for server, cause in trouble.items())
+        raise RemoteProtocolError(f"no answer for {question.name} ({causes})", status=502)
+
+    async def _exchange(self, server: str, question: Question) -> Message:
+        query = Message(
+            self._ctx.rng.getrandbits(16), question, recursion_desired=True, edns_bytes=EDNS_UDP_BYTES
+        )
+        async with asyncio.timeout(TIMEOUT_S):
+            with UdpQuery(server, self._port) as udp:
+                response = await self._over(udp, query)
+        if response.truncated:
+            async with asyncio.timeout(TIMEOUT_S), TcpQuery(self._ctx, server, self._port) as tcp:
+                response = await self._over(tcp, query)
+        return response
+
+    async def _over(self, link: UdpQuery | TcpQuery, query: Message) -> Message:
+        asked = query.question
+        assert asked is not None  # as _exchange makes every query with one
+        self._ctx.emit(
+            "dns-query", link.flow, side="client", qname=asked.name, qtype=asked.type, cached=False
+        )
+        await link.send(encode(query))
+        response = None
+        while response is None:
+            response = _fitting(await link.receive(), query)
+        self._emit_answer(
+            asked, response.rcode, [one.data for one in response.answers], link.flow, cached=False
+        )
+        return response
+
+    def _emit_answer(
+        self, asked: Question, rcode: str, answers: list[str], flow: Flow | None, *, cached: bool
+    ) -> None:
+        self._ctx.emit(
+            "dns-answer",
+            flow,
+            side="client",
+            qname=asked.name,
+            qtype=asked.type,
+            rcode=rcode,
+            answers=answers,
+            cached=cached,
+        )
+
+    def _keep(self, question: Question, response: Message) -> Entry:
+        """The answer under the name that was asked, for the lowest TTL on the way to it."""
+        now = self._ctx.now()
+        ttl = min((one.ttl for one in response.answers), default=0)
+        found = tuple(
+            replace(one, name=question.name, ttl=ttl) for one in response.answers if one.type == question.type
+        )
+        if found:
+            self._cache.store(found, Rank.ANSWER, now)
+            return Entry(found)
+        soas = [one for one in response.authority if one.type == "SOA"]
+        if soas:
+            self._cache.store_negative(question.name, question.type, response.rcode, soas[0], now)
+        return Entry((), response.rcode, tuple(soas[:1]))
+
+
+def _fitting(data: bytes, query: Message) -> Message | None:
+    """The response, if it is one to `query`; else it was forged, or late for an earlier query."""
+    try:
+        response = decode(data)
+    except RemoteProtocolError:
+        return None
+    if not response.response or response.id != query.id:
+        return None
+    same = query.question and response.question and response.question.key == query.question.key
+    unread = response.question is None and response.rcode != "NOERROR"
+    return response if same or unread else None

@@ -1,0 +1,102 @@
+"""A recursive, caching resolver: carries the datagrams of `netlab.policy.dns_recursion`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from ipaddress import ip_address
+
+from netlab.errors import RemoteProtocolError
+from netlab.model.event import Flow
+from netlab.model.roles import ResolverSpec
+from netlab.net import sockets
+from netlab.net.context import RoleContext
+from netlab.net.dns_client import PORT, TcpQuery, UdpQuery
+from netlab.net.dns_server import Answered, dns_server
+from netlab.policy.dns_recursion import Done, Recursion, Send
+from netlab.proto.dns import Message, decode, reply
+
+
+async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
+    """Until the role is stopped. Raises LabError where the port is taken."""
+    resolver = _Resolver(spec, ctx)
+    async with dns_server(ctx, spec.listen, resolver.answer, hosts) as port:
+        ctx.ready(port, roots=list(spec.roots))
+        await ctx.stopped()
+
+
+class _Resolver:
+    def __init__(self, spec: ResolverSpec, ctx: RoleContext) -> None:
+        self._ctx = ctx
+        self._machine = Recursion(spec.roots, ctx.rng, _versions(ctx.launch.addresses))
+        self._waiting: dict[int, asyncio.Future[Done]] = {}
+
+    async def answer(self, query: Message, _flow: Flow) -> Answered:
+        """The response to a client's query."""
+        if query.opcode != "QUERY":
+            return Answered(reply(query, "NOTIMP", recursion_available=True))
+        if query.question is None:
+            return Answered(reply(query, "FORMERR", recursion_available=True))
+        if not query.recursion_desired or query.question.cls != "IN":
+            return Answered(
+                reply(query, "REFUSED", recursion_available=True), cause="recursion of class IN only"
+            )
+        ticket = self._machine.ask(query.question, self._ctx.now())
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = future
+        self._carry()
+        done = await future
+        response = replace(
+            reply(query, "NOERROR", recursion_available=True),
+            rcode=done.result.rcode,
+            answers=done.result.answers,
+            authority=done.result.authority,
+        )
+        return Answered(response, done.cached, done.result.cause)
+
+    def _carry(self) -> None:
+        """Do what the machine wants done now."""
+        for send in self._machine.outgoing(self._ctx.now()):
+            self._ctx.tasks.create_task(self._exchange(send))
+        for done in self._machine.finished():
+            self._waiting.pop(done.ticket).set_result(done)
+
+    async def _exchange(self, send: Send) -> None:
+        try:
+            async with asyncio.timeout_at(send.until):
+                if send.tcp:
+                    async with TcpQuery(self._ctx, send.server, PORT) as tcp:
+                        await self._over(tcp, send)
+                else:
+                    with UdpQuery(send.server, PORT) as udp:
+                        await self._over(udp, send)
+        except (OSError, RemoteProtocolError):  # silent, unreachable, closed: the machine knows a way on
+            self._machine.fail(send.exchange, self._ctx.now())
+        self._carry()
+
+    async def _over(self, link: UdpQuery | TcpQuery, send: Send) -> None:
+        asked = send.question
+        self._ctx.emit("dns-query", link.flow, side="client", qname=asked.name, qtype=asked.type)
+        await link.send(send.data)
+        while self._machine.waits(send.exchange):
+            data = await link.receive()
+            self._machine.receive(send.exchange, data, self._ctx.now())
+        self._emit_answer(decode(data), send, link.flow)
+
+    def _emit_answer(self, response: Message, send: Send, flow: Flow) -> None:
+        self._ctx.emit(
+            "dns-answer",
+            flow,
+            side="client",
+            qname=send.question.name,
+            qtype=send.question.type,
+            rcode=response.rcode,
+            answers=[one.data for one in response.answers],
+            authority=[f"{one.name} {one.type} {one.data}" for one in response.authority],
+            cached=False,
+        )
+
+
+def _versions(addresses: tuple[str, ...]) -> set[int]:
+    """The IP versions of the node's addresses; both where they aren't known."""
+    return {ip_address(address.partition("/")[0]).version for address in addresses} or {4, 6}
