@@ -1,0 +1,177 @@
+"""A lab as the command line and scenarios see it: its control socket and its state directory."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from netlab.errors import LabError
+from netlab.lab import state
+from netlab.lab.control import Message, converse
+from netlab.model.event import Event
+from netlab.model.roles import RoleSpec
+
+_ANSWER_S = 30.0
+_END_S = 15.0
+
+
+class LabClient:
+    """Synchronous. Every call is a connection of its own, so that one that is given up disturbs no other."""
+
+    def __init__(self, name: str, root: Path = state.ROOT, boss: socket.socket | None = None) -> None:
+        """Use `connect`. `boss`: the lab ends when this socket does (see `netlab.lab.up.up`)."""
+        self.name = name
+        self.state = root / name
+        self._boss = boss
+
+    @classmethod
+    def connect(cls, name: str = "", root: Path = state.ROOT) -> Self:
+        """The lab of this name; without a name, the only one there is.
+
+        Raises LabError where there is none, or several and no name, or where it is dead.
+        """
+        state.require_root()
+        found = {directory.name: alive for directory, _, alive in state.all_labs(root)}
+        name = name or _only(found)
+        if name not in found:
+            up = ", ".join(known for known, alive in found.items() if alive) or "none"
+            raise LabError(f"there is no lab {name!r}", f"labs that are up: {up}")
+        if not found[name]:
+            raise LabError(f"the lab {name!r} is dead: its supervisor was killed", "netlab gc")
+        return cls(name, root)
+
+    def status(self) -> dict[str, Any]:
+        """What `netlab ps --json` prints (docs/architecture.md)."""
+        status: dict[str, Any] = self._ask({"op": "status"})
+        return status
+
+    def run(self, node: str, spec: RoleSpec, timeout_s: float = 60) -> list[Event]:
+        """Run a role in a node until it ends; its events. Raises RoleError if it fails.
+
+        LabError where it takes longer than `timeout_s`; it is killed then.
+        """
+        request = {"op": "run", "node": node, "spec": spec.model_dump(mode="json", by_alias=True)}
+        answers = self._converse(request, timeout_s)
+        return [Event.from_line(answer["progress"]) for answer in answers if "progress" in answer]
+
+    def start_capture(
+        self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = ""
+    ) -> None:
+        """Record `node:interface`s (all, if none is named) into `directory`; returns when it records."""
+        self._ask(
+            {
+                "op": "capture-start",
+                "directory": str(directory.resolve()),
+                "interfaces": list(interfaces),
+                "filter": capture_filter,
+            }
+        )
+
+    def stop_capture(self) -> list[dict[str, Any]]:
+        """Per interface: node, interface, packets, dropped."""
+        stopped: list[dict[str, Any]] = self._ask({"op": "capture-stop"})
+        return stopped
+
+    def namespace(self, node: str) -> int:
+        """A descriptor of the node's network namespace; the caller closes it."""
+        return self.open_node(node)[0]
+
+    def open_node(self, node: str) -> tuple[int, Path]:
+        """The node's namespace, as `namespace`, and the directory of its private files."""
+        for answer in self._converse({"op": "namespace", "node": node}, _ANSWER_S):
+            if "descriptor" in answer:
+                return int(answer["descriptor"]), Path(answer["ok"]["files"])
+        raise LabError(f"the lab gave no namespace for {node}")
+
+    def link_stats(self) -> list[dict[str, Any]]:
+        """Per relayed link: its name under "link", and the relay's counters under "up" and "down"."""
+        stats: list[dict[str, Any]] = self._ask({"op": "link-stats"})
+        return stats
+
+    def down(self) -> None:
+        """Take the lab down; returns when its supervisor has ended and with it all there was."""
+        record = state.read_record(self.state)
+        try:
+            self._ask({"op": "down"})
+        except LabError as error:
+            if not isinstance(error.__cause__, OSError):  # else it is on its way out already
+                raise
+        if record is not None and not state.wait_for_end(record.owner, _END_S):
+            raise LabError(
+                f"the lab {self.name!r} did not end within {_END_S:.0f} s", f"kill -9 {record.owner.pid}"
+            )
+        state.remove_if_dead(self.state)
+
+    def release(self) -> None:
+        """Let the lab live on when this process ends (see `netlab.lab.up.up`, `leashed`)."""
+        if self._boss is not None:
+            self._boss.sendall(b"+")
+            self._boss.close()
+            self._boss = None
+
+    # The state directory.
+
+    def events_size(self) -> int:
+        """How many bytes of events there are by now: where `events_since` may start later."""
+        path = self.state / "events.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+    def events_since(self, offset: int = 0) -> list[Event]:
+        """The events that were written from this byte on, in the order of their arrival."""
+        path = self.state / "events.jsonl"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(offset)
+            return [Event.from_line(line) for line in file if line.endswith(b"\n")]
+
+    def keys(self) -> str:
+        """The TLS secrets of all roles until now (NSS key log format)."""
+        paths = sorted((self.state / "keys").glob("*.keys"))
+        return "".join(path.read_text(encoding="ascii", errors="replace") for path in paths)
+
+    # The control socket.
+
+    def _ask(self, request: Message) -> Any:
+        for answer in self._converse(request, _ANSWER_S):
+            if "ok" in answer:
+                return answer["ok"]
+        raise LabError("the lab gave no answer", "see: netlab ps")
+
+    def _converse(self, request: Message, timeout_s: float) -> Iterator[Message]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            try:
+                connection.connect(str(self.state / "control.sock"))
+            except OSError as error:
+                cause = f"the lab {self.name!r} does not answer: it is only starting, or ending"
+                raise LabError(cause, "see: netlab ps") from error
+            try:
+                yield from converse(connection, request)
+            except TimeoutError:
+                what = request["op"]
+                raise LabError(f"the lab did not answer {what!r} within {timeout_s:.0f} s") from None
+
+
+def _only(found: dict[str, bool]) -> str:
+    up = [name for name, alive in found.items() if alive]
+    if len(up) == 1:
+        return up[0]
+    if up:
+        raise LabError(f"several labs are up: {', '.join(up)}", "say which: --lab NAME")
+    raise LabError("no lab is up", "netlab up FILE")
+
+
+def gc(root: Path = state.ROOT) -> list[str]:
+    """Remove what dead labs left: their state directories. Their names.
+
+    The kernel did the rest when their supervisors died (docs/architecture.md).
+    """
+    state.require_root()
+    return [
+        directory.name
+        for directory, _, alive in state.all_labs(root)
+        if not alive and state.remove_if_dead(directory)
+    ]

@@ -1,0 +1,127 @@
+"""Processes that the supervisor forks of itself: the zygote, the relay, the recorder.
+
+Each has a socket pair with the supervisor, over which both write JSON lines. Its end is seen by SIGCHLD.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from netlab.errors import LabError, NetlabError
+from netlab.lab import sandbox
+from netlab.lab.control import Lines, Message, decode, encode
+from netlab.lab.loop import Loop
+
+Answer = Callable[[Message], None]
+
+
+@dataclass
+class Helper:
+    """One such process; it answers in the order in which it was asked. `status` is empty while it lives."""
+
+    name: str
+    pid: int
+    channel: socket.socket
+    status: str = ""
+    _lines: Lines = field(default_factory=Lines)
+    _waiting: deque[Answer] = field(default_factory=deque)
+
+    @property
+    def alive(self) -> bool:
+        return not self.status
+
+    def listen(self, loop: Loop) -> None:
+        """Take answers from the loop, until the end of file."""
+
+        def readable() -> None:
+            if not self._receive():
+                loop.unwatch(self.channel)
+
+        loop.watch(self.channel, readable)
+
+    def expect(self, answer: Answer) -> None:
+        """Call `answer` with the next line that nobody else waits for, or {"error": …} at its end."""
+        self._waiting.append(answer)
+
+    def ask(self, request: Message, answer: Answer) -> None:
+        """Send a request; `answer` hears the reply, or {"error": …}."""
+        self.expect(answer)
+        try:
+            self.channel.sendall(encode(request))
+        except OSError:
+            self._give_up()
+
+    def wait(self, loop: Loop, deadline: float) -> Message:
+        """Wait for the next line. Not from a callback. Raises LabError where there is none in time."""
+        came: list[Message] = []
+        self.expect(came.append)
+        loop.until(lambda: bool(came), deadline)
+        answer = came[0] if came else {"error": "it did not answer"}
+        if "error" in answer:
+            raise LabError(f"the {self.name} process failed: {describe(answer['error'])}")
+        return answer
+
+    def _receive(self) -> bool:
+        try:
+            data = self.channel.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        for line in self._lines.receive(data):
+            if self._waiting:
+                self._waiting.popleft()(decode(line))
+            else:
+                print(f"{self.name} said, unasked: {line[:200]!r}", file=sys.stderr)
+        if not data:
+            self._give_up()
+        return bool(data)
+
+    def _give_up(self) -> None:
+        while self._waiting:
+            self._waiting.popleft()({"error": "it ended"})
+
+
+def describe(error: object) -> str:
+    """A helper's "error": text, or a document with its cause."""
+    return str(error["cause"] if isinstance(error, dict) else error)
+
+
+def fork(
+    name: str,
+    loop: Loop,
+    body: Callable[[socket.socket], object],
+    keep: Iterable[int] = (),
+    kind: int = socket.SOCK_STREAM,
+) -> Helper:
+    """Fork a helper that runs `body` with its end of the socket pair and the descriptors in `keep`."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Helper(name, pid, ours)
+    status = 1
+    try:
+        gc.freeze()  # no object of the supervisor may be collected here: its descriptor may be another's
+        loop.forget_in_child()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sandbox.close_all_except((0, 1, 2, theirs.fileno(), *keep))
+        body(theirs)
+        status = 0
+    except NetlabError as error:
+        print(f"{name}: {error.cause}", file=sys.stderr)
+        if kind == socket.SOCK_STREAM:
+            theirs.sendall(encode({"error": error.cause}))
+    except BaseException:  # noqa: BLE001 - the process ends here; the supervisor's log has the reason
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)

@@ -1,0 +1,129 @@
+"""What a role is told when it starts, and the files of its node: all that is decided before a fork."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlab.model.launch import Identity, Launch
+from netlab.model.roles import ClientSpec, ProxySpec, RoleSpec
+from netlab.plan.ops import Plan, StartRole
+
+if TYPE_CHECKING:
+    from netlab.pki import Authority, TokenKey
+
+NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+
+
+@dataclass
+class Launches:
+    """Makes launch documents. The certificate authority and the token key are made when first needed."""
+
+    lab: str
+    plan: Plan
+    seed: int
+    now: datetime
+
+    @cached_property
+    def authority(self) -> Authority:
+        from netlab.pki import Authority
+
+        return Authority.create(self.lab, self.now)
+
+    @cached_property
+    def _tokens(self) -> TokenKey:
+        from netlab.pki import TokenKey
+
+        return TokenKey.create()
+
+    @cached_property
+    def trust_pem(self) -> str:
+        """The lab's root certificate; empty where nothing in the lab was made to speak TLS."""
+        starts = [op for op in self.plan.operations if isinstance(op, StartRole)]
+        needed = any(op.names or op.spec.kind != "command" for op in starts)
+        return self.authority.root_pem if needed else ""
+
+    def document(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...], now: datetime) -> Launch:
+        """`names`: what the role's certificate must carry; empty: it gets none."""
+        bearer = spec.bearer if isinstance(spec, ClientSpec) else ""
+        checks = isinstance(spec, ProxySpec) and spec.jwt
+        return Launch(
+            lab=self.lab,
+            node=node,
+            role=role,
+            spec=spec,
+            addresses=self.plan.addresses.get(node, ()),
+            resolvers=self.plan.resolvers.get(node, ()),
+            locations=self.plan.locations,
+            trust_pem=self.trust_pem if spec.kind == "command" else self.authority.root_pem,
+            identity=self._identity(names) if names else None,
+            jwt_public_pem=self._tokens.public_pem if checks else "",
+            bearer_token=self._tokens.token(bearer, now) if bearer else "",
+            seed=role_seed(self.seed, node, role),
+        )
+
+    def _identity(self, names: tuple[str, ...]) -> Identity:
+        return self.authority.issue(names)
+
+
+def role_seed(seed: int, node: str, role: str) -> int:
+    """Another seed for every role, the same in every run of the lab's seed."""
+    digest = hashlib.sha256(f"{seed}/{node}/{role}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def resolv_conf(resolvers: tuple[str, ...]) -> str:
+    """resolv.conf(5). Without a resolver, names outside of /etc/hosts are not found."""
+    if not resolvers:
+        return "# this node has no resolver\n"
+    return "".join(f"nameserver {address}\n" for address in resolvers)
+
+
+def hosts(addresses: dict[str, tuple[str, ...]]) -> str:
+    """hosts(5): every node of the lab by its name."""
+    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    lines += [f"{address} {node}" for node, found in addresses.items() for address in found]
+    return "\n".join(lines) + "\n"
+
+
+class NodeFiles:
+    """`files/NODE/`: resolv.conf, hosts, nsswitch.conf, trust.pem. Written when a node first needs them.
+
+    hosts may be long and is the same for all: one file, linked.
+    """
+
+    def __init__(self, directory: Path, plan: Plan, trust_pem: str) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._trust_pem = trust_pem
+
+    def of(self, node: str) -> Path:
+        place = self._directory / node
+        if not place.exists():
+            shared = self._shared()
+            making = self._directory / f"{node}.new"
+            making.mkdir(mode=0o755)
+            making.chmod(0o755)  # an overlay over /etc takes its mode
+            for path in shared:
+                (making / path.name).hardlink_to(path)
+            _write(making / "resolv.conf", resolv_conf(self._plan.resolvers.get(node, ())))
+            making.rename(place)
+        return place
+
+    def _shared(self) -> list[Path]:
+        place = self._directory / "@shared"  # no node can have this name
+        if not place.exists():
+            place.mkdir(mode=0o700)
+            _write(place / "hosts", hosts(self._plan.addresses))
+            _write(place / "nsswitch.conf", NSSWITCH)
+            _write(place / "trust.pem", self._trust_pem)
+        return sorted(place.iterdir())
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)

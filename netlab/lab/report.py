@@ -1,0 +1,68 @@
+"""The status of a lab as a document: what `ps --json` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netlab.lab.roster import host_pid
+from netlab.plan.ops import SetQdisc, StartWire
+
+if TYPE_CHECKING:
+    from netlab.lab.supervisor import Supervisor
+
+
+def status_of(lab: Supervisor) -> dict[str, Any]:
+    """PIDs are the host's, so that they mean something to who reads them."""
+    order = lab.order
+    return {
+        "name": order.name,
+        "state": lab.phase,
+        "healthy": all(role.healthy for role in lab.roles) and all(_is_well(lab)),
+        "pid": order.pid,
+        "backend": order.plan.backend,
+        "seed": order.seed,
+        "nodes": [_node(lab, name) for name in order.topology.nodes],
+        "links": _links(lab),
+        "processes": [
+            {"name": helper.name, "pid": host_pid(helper.pid), "state": helper.status or "running"}
+            for helper in lab.helpers
+            if helper.alive or helper.name != "recorder"
+        ],
+        "captures": list(lab.captures),
+    }
+
+
+def _is_well(lab: Supervisor) -> list[bool]:
+    """The zygote and the relay live as long as the lab; a recorder ends with its capture."""
+    return [helper.alive for helper in lab.helpers if helper.name != "recorder"]
+
+
+def _node(lab: Supervisor, name: str) -> dict[str, Any]:
+    node = lab.order.topology.nodes[name]
+    return {
+        "node": name,
+        "kind": node.kind,
+        "location": node.location,
+        "addresses": list(lab.order.plan.addresses.get(name, ())),
+        "roles": [
+            role.to_json(host_pid(role.pid) if role.pid else 0) for role in lab.roles if role.node == name
+        ],
+    }
+
+
+def _links(lab: Supervisor) -> list[dict[str, Any]]:
+    operations = lab.order.plan.operations
+    relayed = {link.name for op in operations if isinstance(op, StartWire) for link in op.links}
+    shaped = {f"{op.node}:{op.interface}" for op in operations if isinstance(op, SetQdisc)}
+    found = []
+    for link in lab.order.topology.links:
+        backend = "netem" if shaped & {str(end) for end in link.ends} else "none"
+        found.append(
+            {
+                "name": link.name,
+                "ends": [str(end) for end in link.ends],
+                "medium": link.medium,
+                "backend": "wire" if link.name in relayed else backend,
+            }
+        )
+    return found

@@ -1,0 +1,293 @@
+"""The control socket's side of the supervisor: who may ask, and what each request does."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from netlab.errors import HostError, InputError, LabError, NetlabError
+from netlab.lab import helpers
+from netlab.lab.control import Lines, Message, decode, encode, encode_error
+from netlab.lab.helpers import Helper
+from netlab.lab.report import status_of
+from netlab.lab.roster import RoleProcess, RoleState
+from netlab.lab.supervisor import Supervisor
+from netlab.model.event import Event
+from netlab.model.roles import RoleSpec
+
+_SEND_S = 2.0  # a reader that takes nothing for so long is cut off, for the lab can't wait for it
+_SNAPLEN = 262_144
+_END_CAPTURE_S = 3.0
+_SPEC: TypeAdapter[RoleSpec] = TypeAdapter(RoleSpec)
+
+
+class Connection:
+    """One peer. `on_close` is called when it ends, whoever ends it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(_SEND_S)
+        self.socket = sock
+        self.lines = Lines()
+        self.on_close: list[Callable[[], None]] = []
+        self.open = True
+
+    def progress(self, content: object) -> None:
+        self._send({"progress": content})
+
+    def ok(self, content: object, descriptor: int | None = None) -> None:
+        self._send({"ok": content}, descriptor)
+
+    def error(self, error: Exception) -> None:
+        self._send(encode_error(error))
+
+    def _send(self, message: Message, descriptor: int | None = None) -> None:
+        if not self.open:
+            return
+        try:
+            if descriptor is not None:
+                socket.send_fds(self.socket, [encode(message)], [descriptor])
+            else:
+                self.socket.sendall(encode(message))
+        except OSError:
+            self.open = False  # the loop sees the end of file, and closes it
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.open = False
+        self.socket.close()
+        for callback in self.on_close:
+            callback()
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Of who connected (SO_PEERCRED, unix(7))."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(uid)
+
+
+class Service:
+    """Listens on the control socket from the start, so that a lab that is coming up can be taken down."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._lab = supervisor
+        self._loop = supervisor.loop
+        self._recorder: Helper | None = None
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(supervisor.order.directory / "control.sock"))
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self._loop.watch(self._listener, self._accept)
+        self._operations: dict[str, Callable[[Connection, Message], None]] = {
+            "status": self._status,
+            "down": self._down,
+            "run": self._run,
+            "namespace": self._namespace,
+            "link-stats": self._link_stats,
+            "capture-start": self._capture_start,
+            "capture-stop": self._capture_stop,
+        }
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        connection = Connection(sock)
+        if peer_uid(sock) != 0:
+            connection.error(HostError("only root may control a lab", "run it with sudo"))
+            connection.close()
+            return
+        self._loop.watch(sock, lambda: self._readable(connection))
+
+    def _readable(self, connection: Connection) -> None:
+        try:
+            data = connection.socket.recv(65536)
+            for line in connection.lines.receive(data):
+                self._dispatch(connection, line)
+        except (OSError, ValueError):  # reset; or no end of a line for megabytes
+            data = b""
+        if not data:
+            self._loop.unwatch(connection.socket)
+            connection.close()
+
+    def _dispatch(self, connection: Connection, line: bytes) -> None:
+        try:
+            request = decode(line)
+            operation = self._operations.get(str(request.get("op")))
+            if operation is None:
+                known = ", ".join(self._operations)
+                raise InputError(f"unknown operation {request.get('op')!r}", f"known: {known}")
+            operation(connection, request)
+        except (KeyError, TypeError, ValueError) as error:
+            connection.error(InputError(f"bad request: {error!r}"))
+        except NetlabError as error:
+            connection.error(error)
+
+    # One method per operation. What can't be answered at once is answered from a callback.
+
+    def _status(self, connection: Connection, _: Message) -> None:
+        connection.ok(status_of(self._lab))
+
+    def _down(self, connection: Connection, _: Message) -> None:
+        connection.ok({"pid": self._lab.order.pid})
+        self._lab.stop()
+
+    def _namespace(self, connection: Connection, request: Message) -> None:
+        node = self._node(request)
+        files = self._lab.files.of(node)
+        connection.ok({"files": str(files)}, self._lab.kernel.namespace(node))
+
+    def _node(self, request: Message) -> str:
+        node = str(request["node"])
+        nodes = self._lab.order.topology.nodes
+        if node not in nodes:
+            raise LabError(f"the lab has no node {node!r}", f"it has {', '.join(nodes)}")
+        return node
+
+    def _run(self, connection: Connection, request: Message) -> None:
+        node = self._node(request)
+        try:
+            spec = _SPEC.validate_python(request["spec"])
+        except ValidationError as error:
+            raise InputError(f"not the spec of a role: {error}") from error
+        if self._lab.phase != "up":
+            raise LabError(f"the lab is {self._lab.phase}", "wait until netlab ps shows it as up")
+        process = RoleProcess(node, self._role_name(node, spec.kind), spec, one_shot=True)
+        OneShot(self._lab, process, connection).start()
+
+    def _role_name(self, node: str, kind: str) -> str:
+        """The name of the node's role of this kind, so that its log is where one looks for it."""
+        same = [role for role in self._lab.roles if role.node == node and role.spec.kind == kind]
+        return same[0].role if same and same[0].state is RoleState.ON_DEMAND else f"{kind}-run"
+
+    def _link_stats(self, connection: Connection, _: Message) -> None:
+        wires = [helper for helper in self._lab.helpers if helper.name == "wire" and helper.alive]
+        if not wires:
+            connection.ok([])
+            return
+
+        def answered(answer: Message) -> None:
+            if "error" in answer:
+                connection.error(LabError(f"the relay failed: {helpers.describe(answer['error'])}"))
+            else:
+                links = answer["ok"]["links"]
+                connection.ok([{"link": name, **counters} for name, counters in links.items()])
+
+        wires[0].ask({"op": "stats"}, answered)
+
+    def _capture_start(self, connection: Connection, request: Message) -> None:
+        from netlab.capture import recorder
+
+        if self._recorder is not None:
+            raise LabError("a capture is running already", "stop it first")
+        chosen = self._chosen([str(name) for name in request.get("interfaces", [])])
+        directory = Path(str(request["directory"]))
+        capture_filter = str(request.get("filter", ""))
+        targets = [
+            recorder.Target(node, interface, self._lab.kernel.namespace(node)) for node, interface in chosen
+        ]
+        helper = helpers.fork(
+            "recorder",
+            self._loop,
+            lambda channel: recorder.serve(targets, directory, _SNAPLEN, capture_filter, channel),
+            keep=[self._lab.kernel.namespace(node) for node, _ in chosen],
+        )
+        self._lab.helpers.append(helper)
+        self._recorder = helper
+        helper.listen(self._loop)
+        names = [f"{node}:{interface}" for node, interface in chosen]
+
+        def answered(answer: Message) -> None:
+            if "error" in answer:
+                self._recorder = None
+                connection.error(LabError(f"the capture failed: {helpers.describe(answer['error'])}"))
+            else:
+                self._lab.captures.append({"directory": str(directory), "interfaces": names})
+                connection.ok({"interfaces": names})
+
+        helper.expect(answered)
+
+    def _chosen(self, names: list[str]) -> list[tuple[str, str]]:
+        known = self._lab.order.plan.interfaces
+        if not names:
+            return list(known)
+        by_name = {f"{node}:{interface}": (node, interface) for node, interface in known}
+        unknown = [name for name in names if name not in by_name]
+        if unknown:
+            raise LabError(f"the lab has no interface {unknown[0]}", f"it has {', '.join(by_name)}")
+        return [by_name[name] for name in names]
+
+    def _capture_stop(self, connection: Connection, _: Message) -> None:
+        if self._recorder is None:
+            raise LabError("no capture is running", "start one first")
+
+        def answered(answer: Message) -> None:
+            if "error" in answer:
+                connection.error(LabError(f"the capture failed: {helpers.describe(answer['error'])}"))
+            else:
+                connection.ok(answer["stopped"])
+
+        self._stop_recorder(answered)
+
+    def _stop_recorder(self, answered: Callable[[Message], None]) -> None:
+        assert self._recorder is not None
+        recorder, self._recorder = self._recorder, None
+        self._lab.captures.clear()
+        recorder.ask({"op": "stop"}, answered)
+
+    def end(self) -> None:
+        """The lab ends: a capture that still runs is finished first, so that its files are whole."""
+        self._loop.unwatch(self._listener)
+        self._listener.close()
+        if self._recorder is not None:
+            answers: list[Message] = []
+            self._stop_recorder(answers.append)
+            self._loop.until(lambda: bool(answers), time.monotonic() + _END_CAPTURE_S)
+
+
+class OneShot:
+    """A role that `run` starts: its events go to who asked, as they come, and then how it ended."""
+
+    def __init__(self, lab: Supervisor, process: RoleProcess, connection: Connection) -> None:
+        self._lab = lab
+        self._process = process
+        self._connection = connection
+        self._runner = lab.need_runner()
+
+    def start(self) -> None:
+        self._runner.listeners.append(self._heard)
+        self._runner.ended.append(self._ended)
+        self._connection.on_close.append(self._abandon)
+        try:
+            self._lab.start_role(self._process)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        if self._heard in self._runner.listeners:
+            self._runner.listeners.remove(self._heard)
+            self._runner.ended.remove(self._ended)
+
+    def _heard(self, process: RoleProcess, events: list[Event]) -> None:
+        if process is self._process:
+            for event in events:
+                self._connection.progress(event.to_line())
+
+    def _ended(self, process: RoleProcess) -> None:
+        if process is not self._process:
+            return
+        self._forget()
+        if process.exit_code == 0:
+            self._connection.ok({"status": process.status})
+        else:
+            self._connection.error(self._lab.role_error(process, process.status))
+
+    def _abandon(self) -> None:
+        self._runner.stop(self._process)
