@@ -44,7 +44,7 @@ def layers(data: bytes, medium: Iterable[tuple[str, str]] = ()) -> tuple[Layer, 
 
     A frame that ends within a header has the layers before it; bytes that are no Ethernet frame have none.
     """
-    from scapy.layers.l2 import Ether
+    from scapy.layers.inet6 import Ether  # of l2; inet6 also binds IPv4, IPv6, TCP and UDP to it
 
     found: list[Layer] = []
     if len(data) >= 14:
