@@ -7,6 +7,7 @@ the delay, counted from the kernel's own time stamp, so that queueing in this pr
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -144,8 +145,8 @@ class Relay:
 def _index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)
-    except OSError as error:
-        raise KernelError(f"wire: find interface {interface}", error.errno or 0) from error
+    except OSError as error:  # Python gives it no errno, and there is no other reason
+        raise KernelError(f"wire: find interface {interface}", errno.ENODEV) from error
 
 
 def _hurry() -> None:
