@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "shell": ("shell", "Open a shell in a node."),
     "logs": ("logs", "Show what roles wrote."),
     "trace": ("trace", "Run a scenario and follow its request at every hop."),
+    "report": ("report", "Show a run again, without root and without its lab."),
     "doctor": ("doctor", "Say what this machine offers, and what is missing."),
     "gc": ("gc", "Remove what labs that died left behind."),
 }

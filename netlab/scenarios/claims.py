@@ -15,7 +15,7 @@ from netlab.trace.claim import Claim, Verdict
 from netlab.trace.story import Hop, Span, Variant
 
 TOLERANCE = 0.10
-NEAR = 0.50
+NEAR = 0.25
 _FASTER = 1.5  # a hit that is not even this much faster than a miss is not "faster"
 
 Variants = dict[str, Variant]

@@ -26,13 +26,14 @@ class Extent:
 class Exchange:
     """A request and its response, in HTTP (`request` is its head) or SQL (`request` is its text).
 
-    `response` is None, and its extent empty, where the capture ends before it.
+    `response` is the head, or in SQL what the server says it did ("SELECT 1"); None, and its extent
+    empty, where the capture ends before it.
     """
 
     trace_id: str
     request: RequestHead | str
     request_extent: Extent
-    response: ResponseHead | None
+    response: ResponseHead | str | None
     response_extent: Extent
 
 

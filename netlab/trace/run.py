@@ -30,6 +30,13 @@ class RunLink(_Part):
     up: Impairment = Impairment()
     down: Impairment = Impairment()
 
+    def sent_by(self, end: str) -> Impairment:
+        """What it does to frames that `end` sends."""
+        return self.up if self.ends[0] == end else self.down
+
+    def other(self, end: str) -> str:
+        return self.ends[1] if self.ends[0] == end else self.ends[0]
+
 
 class RunCapture(_Part):
     """`packets` and `dropped` (by the kernel, for want of buffer) of all interfaces together."""
@@ -69,9 +76,6 @@ class Run(_Part):
         """The node that owns `address`, or the address itself where none does."""
         return next((name for name, node in self.nodes.items() if address in node.addresses), address)
 
-    def link_at(self, end: str) -> tuple[RunLink, Impairment] | None:
-        """The link at `node:interface`, and what it does to frames that this end sends."""
-        for link in self.links:
-            if end in link.ends:
-                return link, link.up if link.ends[0] == end else link.down
-        return None
+    def link_at(self, end: str) -> RunLink | None:
+        """The link that ends at `node:interface`."""
+        return next((link for link in self.links if end in link.ends), None)

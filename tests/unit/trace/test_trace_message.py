@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.proto.http import RequestHead
+from netlab.proto.http import RequestHead, ResponseHead
 from netlab.trace.message import Exchange, Extent, http_exchanges, trace_id_in
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -50,7 +50,7 @@ def test_a_missing_response_is_said() -> None:
 
 def test_an_informational_response_belongs_to_the_final_one() -> None:
     (only,) = http_exchanges(GET, b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK)
-    assert only.response is not None
+    assert isinstance(only.response, ResponseHead)
     assert (only.response.status, only.response_extent.start) == (200, 0)
 
 

@@ -1,0 +1,74 @@
+"""A trace as data: what `--json` prints and report.json holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from netlab.trace.claim import Claim
+from netlab.trace.load import Trace
+from netlab.trace.story import Hop, LayerTable, Span, Variant
+
+
+def document(run: str, trace: Trace, claims: Sequence[Claim]) -> dict[str, Any]:
+    """`run`: the directory. Times of hops are ns since the click, of spans CLOCK_REALTIME ns."""
+    capture = trace.run.capture
+    return {
+        "run": run,
+        "capture": {"file": capture.file, "packets": capture.packets, "dropped": capture.dropped},
+        "variants": [_variant(variant) for variant in trace.variants],
+        "claims": [_claim(claim) for claim in claims],
+    }
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    return {
+        "name": variant.name,
+        "url": variant.url,
+        "trace_id": variant.trace_id,
+        "status": variant.status,
+        "click_ns": variant.click_ns,
+        "total_ms": round(variant.total_ms, 6),
+        "spans": [_span(span) for span in variant.spans],
+        "hops": [_hop(hop) for hop in variant.hops],
+        "layers": [_table(table) for table in variant.layers],
+    }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {
+        "name": span.name,
+        "node": span.node,
+        "depth": span.depth,
+        "start_ns": span.start_ns,
+        "end_ns": span.end_ns,
+        "duration_ms": round(span.duration_ms, 6),
+        "rtts": span.rtts,
+        "frames": list(span.frames),
+    }
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    return asdict(hop)
+
+
+def _table(table: LayerTable) -> dict[str, Any]:
+    return {
+        "node": table.node,
+        "interface": table.interface,
+        "frame": table.frame,
+        "rows": [{"osi": row.osi, "name": row.name, "fields": dict(row.fields)} for row in table.rows],
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "guide": claim.guide,
+        "statement": claim.statement,
+        "expected": claim.expected,
+        "measured": claim.measured,
+        "verdict": claim.verdict.value,
+        "evidence": [{"variant": name, "frames": list(frames)} for name, frames in claim.evidence.items()],
+    }

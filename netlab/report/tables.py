@@ -1,0 +1,150 @@
+"""The tables of a report, for rich. Nothing in them needs colour to be understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from netlab.report import budget
+from netlab.trace.claim import Claim, Verdict
+from netlab.trace.story import Hop, LayerTable, Span, Variant
+
+_BAR = 24
+_SHOWN = 98
+_VERDICT = {
+    Verdict.HOLDS: "green",
+    Verdict.PARTLY: "yellow",
+    Verdict.REFUTED: "red",
+    Verdict.NOT_RUN: "dim",
+}
+
+
+def _table(*columns: tuple[str, int, bool]) -> Table:
+    """`columns`: title, width (0: what it needs), whether it is flush right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for title, width, right in columns:
+        table.add_column(title, width=width or None, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def hops(crossed: Sequence[Hop]) -> Table:
+    """Two lines an interface: where and between which sockets; MAC addresses and what changed."""
+    table = _table(
+        ("ms", 8, True),
+        ("node:interface, MACs", 37, False),
+        ("source ─► destination, what changed", 43, False),
+        ("TTL", 3, True),
+        ("frame", 5, True),
+    )
+    before = ""
+    for hop in crossed:
+        if before and hop.direction != before:
+            table.add_section()
+        before = hop.direction
+        where = Text(f"{hop.node}:{hop.interface}", style="bold")
+        where.append(f"\n{hop.src_mac} ► {hop.dst_mac}", style="not bold")
+        what = f"{_socket(hop.src, hop.sport)} ─► {_socket(hop.dst, hop.dport)}"
+        table.add_row(
+            f"{hop.time_ns / 1e6:.3f}",
+            where,
+            f"{what}\n{hop.change}" if hop.change else what,
+            str(hop.ttl),
+            str(hop.frame),
+        )
+    return table
+
+
+def _socket(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def waterfall(variant: Variant) -> Table:
+    """Spans with bars from the click to the last byte, beside the guide's budget."""
+    table = _table(
+        ("span", 29, False),
+        ("ms", 8, True),
+        ("RTTs", 4, True),
+        (f"0 to {variant.total_ms:.1f} ms", _BAR, False),
+        ("guide, ms", 9, True),
+        ("frames", 20, False),
+    )
+    guide = budget.budget(variant)
+    for span in variant.spans:
+        table.add_row(
+            Text("  " * span.depth + span.name, overflow="fold"),
+            f"{span.duration_ms:.2f}",
+            f"{span.rtts:g}" if span.rtts else "",
+            bar(span, variant),
+            guide.get(span.name, "") if span.depth == 0 else "",
+            frame_list(span.frames),
+        )
+    table.add_section()
+    rest = variant.total_ms - variant.accounted_ms
+    table.add_row("client, between these", f"{rest:.2f}", "", "", "", "")
+    trips = sum(span.rtts for span in variant.spans if span.depth == 0)
+    table.add_row("total", f"{variant.total_ms:.2f}", f"{trips:g}", "", budget.total(variant), "")
+    return table
+
+
+def bar(span: Span, variant: Variant) -> str:
+    """Where the span lies between click and last byte: at least one mark, so that no span vanishes."""
+    scale = _BAR / max(variant.end_ns - variant.click_ns, 1)
+    start = min(max(round((span.start_ns - variant.click_ns) * scale), 0), _BAR - 1)
+    end = min(max(round((span.end_ns - variant.click_ns) * scale), start + 1), _BAR)
+    return " " * start + ("█" if span.depth == 0 else "▒") * (end - start)
+
+
+def frame_list(frames: Iterable[int], shown: int = 3) -> str:
+    """Frame numbers with runs drawn together: "12–14, 18"; the rest after `shown` runs is an ellipsis."""
+    runs: list[list[int]] = []
+    for frame in sorted(set(frames)):
+        if runs and frame == runs[-1][-1] + 1:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    words = [f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return ", ".join(words[:shown]) + (", …" if len(words) > shown else "")
+
+
+def layers(table: LayerTable) -> Table:
+    """Layers 7 to 1, a field a line."""
+    made = _table(("OSI", 3, False), ("protocol", 18, False), ("field", 27, False), ("value", 49, False))
+    for row in table.rows:
+        titles = [(row.osi, row.name)] + [("", "")] * len(row.fields)
+        for (osi, protocol), (name, value) in zip(titles, row.fields, strict=False):
+            made.add_row(osi, protocol, name, _cut(value))
+        made.add_section()
+    return made
+
+
+def _cut(value: str) -> str:
+    """Two lines of it: a token can be longer than the rest of the table. JSON has all of it."""
+    return value if len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"
+
+
+def claims(judged: Sequence[Claim]) -> Table:
+    made = _table(
+        ("guide", 5, False),
+        ("statement", 32, False),
+        ("expected", 13, False),
+        ("measured", 23, False),
+        ("verdict", 7, False),
+        ("frames", 15, False),
+    )
+    for claim in judged:
+        frames = "\n".join(
+            f"{name}: {frame_list(numbers, 2)}" if len(claim.evidence) > 1 else frame_list(numbers)
+            for name, numbers in claim.evidence.items()
+        )
+        made.add_row(
+            claim.guide,
+            claim.statement,
+            claim.expected,
+            claim.measured,
+            Text(claim.verdict.value, style=_VERDICT[claim.verdict]),
+            frames,
+        )
+    return made

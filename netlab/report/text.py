@@ -1,0 +1,90 @@
+"""A trace as text for a terminal or a pipe, at most 100 columns wide."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from netlab.report import budget, tables
+from netlab.trace.claim import Claim
+from netlab.trace.load import Trace
+from netlab.trace.story import LayerTable, Variant
+
+WIDTH = 100
+
+
+def render(run: str, trace: Trace, claims: Sequence[Claim], *, colour: bool = False) -> str:
+    """The whole report. `run`: the directory, as the user can type it. `colour`: with ANSI escapes."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=WIDTH,
+        force_terminal=colour,
+        no_color=not colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    for variant in trace.variants:
+        _variant(console, variant)
+    _layers(console, trace.variants)
+    _sums(console, {variant.name: variant for variant in trace.variants})
+    if claims:
+        _heading(console, "The guide's claims")
+        console.print(tables.claims(claims))
+    _capture(console, run, trace)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(text, style="bold")
+
+
+def _variant(console: Console, variant: Variant) -> None:
+    answer = f"{variant.status} in {variant.total_ms:.1f} ms"
+    _heading(console, f"{variant.name}: {variant.url} ─► {answer}")
+    console.print(tables.hops(variant.hops))
+    console.print()
+    console.print(tables.waterfall(variant))
+
+
+def _layers(console: Console, variants: Sequence[Variant]) -> None:
+    """Of the first variant that reached the app; they look alike in the others."""
+    found: tuple[LayerTable, ...] = max((variant.layers for variant in variants), key=len, default=())
+    for table in found:
+        _heading(console, f"Layers of the request at {table.node}:{table.interface} (frame {table.frame})")
+        console.print(tables.layers(table))
+
+
+def _sums(console: Console, variants: dict[str, Variant]) -> None:
+    said = []
+    if "miss" in variants and "hit" in variants:
+        said.append(budget.faster(variants["miss"], variants["hit"]))
+    if "direct" in variants:
+        said.append(budget.arithmetic(variants["direct"]))
+    if any(said):
+        _heading(console, "The guide's arithmetic")
+    for text in filter(None, said):
+        console.print(text)
+
+
+def _capture(console: Console, run: str, trace: Trace) -> None:
+    capture = trace.run.capture
+    _heading(console, "The capture")
+    console.print(f"{run}/{capture.file}: {capture.packets} packets, {capture.dropped} dropped")
+    if capture.dropped:
+        console.print("The capture lost packets, so no claim is judged by it. Run it again.")
+    client = trace.variants[0].hops[0] if trace.variants else None
+    lines = [f"netlab report {run}"]
+    if client is not None:
+        hop = f"{run}/hops/{client.node}.{client.interface}.pcapng"
+        lines += [f"wireshark {hop}", f"tshark -r {hop} -Y http.request"]
+    lines.append(f"wireshark -o protocols.conversation_deinterlacing_key:.MI {run}/{capture.file}")
+    console.print("See again, and open decrypted (the merged file needs Wireshark 4.4 or later):")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)

@@ -1,0 +1,68 @@
+"""What a run directory says of its lab: pure, from the topology and what the capture counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netlab.model.topology import Link, Node, Topology
+from netlab.trace.run import Run, RunCapture, RunLink, RunNode
+
+
+def run_of(
+    topology: Topology,
+    *,
+    scenario: str,
+    lab: str,
+    times_ns: tuple[int, int],
+    backend: str,
+    capture: RunCapture,
+) -> Run:
+    """run.json of a scenario. `times_ns`: when the capture started and stopped, CLOCK_REALTIME."""
+    return Run(
+        scenario=scenario,
+        lab=lab,
+        topology=topology.name,
+        started_ns=times_ns[0],
+        ended_ns=times_ns[1],
+        backend=backend,
+        nodes={name: _node(node) for name, node in topology.nodes.items()},
+        links=tuple(_link(link) for link in topology.links),
+        capture=capture,
+    )
+
+
+def _node(node: Node) -> RunNode:
+    addresses = tuple(
+        str(address.ip) for interface in node.interfaces.values() for address in interface.addresses
+    )
+    return RunNode(
+        kind=node.kind,
+        location=node.location,
+        roles=tuple(role.kind for role in node.roles),
+        addresses=addresses,
+    )
+
+
+def _link(link: Link) -> RunLink:
+    ends = (str(link.ends[0]), str(link.ends[1]))
+    return RunLink(ends=ends, medium=link.medium, mtu=link.mtu, up=link.up, down=link.down)
+
+
+def names_of(topology: Topology) -> dict[str, tuple[str, ...]]:
+    """Node ─► its addresses, for the names that Wireshark shows."""
+    found = {name: _node(node).addresses for name, node in topology.nodes.items()}
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def descriptions_of(topology: Topology, interfaces: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """(node, interface) ─► "London, wifi-6 to home-sw:port1", for the captures' interfaces."""
+    ends: dict[str, str] = {}
+    for link in topology.links:
+        one, other = str(link.ends[0]), str(link.ends[1])
+        ends[one] = f"{link.medium or 'link'} to {other}"
+        ends[other] = f"{link.medium or 'link'} to {one}"
+    found = {}
+    for node, interface in interfaces:
+        location = topology.nodes[node].location if node in topology.nodes else ""
+        found[node, interface] = ", ".join(filter(None, (location, ends.get(f"{node}:{interface}", ""))))
+    return found

@@ -1,0 +1,205 @@
+"""Scenario A of the guide: one client asks for user 42, straight from the origin, then through the CDN.
+
+Three requests of one process: `direct` to the origin with everything cold; `miss` through the CDN edge,
+whose cache is empty; `hit`, the same again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+from netlab.capture.assemble import annotate, assemble
+from netlab.capture.files import Counts
+from netlab.errors import InputError, LabError
+from netlab.lab import state
+from netlab.lab.client import LabClient
+from netlab.lab.up import up
+from netlab.model.event import Event
+from netlab.model.load import load
+from netlab.model.roles import ClientSpec, Request
+from netlab.model.topology import Topology
+from netlab.report.document import document
+from netlab.scenarios import record
+from netlab.scenarios.folder import default_folder, run_folder
+from netlab.scenarios.outcome import Outcome, outcome
+from netlab.trace.run import RunCapture
+
+NAME = "rest"
+REQUESTS = (
+    Request(name="direct", url="https://origin.example.com/user/42"),
+    Request(name="miss", url="https://api.example.com/user/42"),
+    Request(name="hit", url="https://api.example.com/user/42"),
+)
+_CLIENT = "client-a"
+_SUBJECT = "42"  # whose token the client shows
+_TIMEOUT_S = 90.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`lab`: its name, "" for the topology's. `out`: None for a new directory below ./runs."""
+
+    topology: Path
+    lab: str = ""
+    out: Path | None = None
+    keep: bool = False
+
+
+def rest(options: Options, say: Say) -> Outcome:
+    """Run the scenario and read what it captured. `say` hears what is being done.
+
+    Brings the lab up if it isn't, and takes down what it brought up unless `keep`. If anything
+    fails, the capture is stopped, the lab is down if this brought it up, and the run directory gone.
+    Raises what `up` raises; InputError for a topology without a client; LabError where a request
+    failed; CaptureError where the capture doesn't show a request.
+    """
+    topology = load(options.topology)
+    node = client_of(topology)
+    with run_folder(options.out or default_folder(NAME)) as folder:
+        with _lab(options, topology, say) as lab:
+            say(f"asking from {node}, and capturing every interface")
+            captured = _captured(lab, node, folder)
+            keys = lab.keys()
+            copyfile(lab.state / "topology.yaml", folder / "topology.yaml")
+        say("reading the capture")
+        return _told(folder, captured, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """What the lab said: counts per interface, events of all roles, and when the capture began and ended."""
+
+    lab: str
+    backend: str
+    stats: tuple[Counts, ...]
+    events: tuple[Event, ...]
+    times_ns: tuple[int, int]
+
+
+def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
+    """Fills the run directory, and reads it as anyone can later."""
+    topology = load(folder / "topology.yaml")  # of the lab that ran, which may be older than the file
+    _write_private(folder / "keys.log", keys)
+    lines = "".join(event.to_line() + "\n" for event in captured.events)
+    (folder / "events.jsonl").write_text(lines, encoding="utf-8")
+    interfaces = [(counts["node"], counts["interface"]) for counts in captured.stats]
+    descriptions = record.descriptions_of(topology, interfaces)
+    summary = assemble(folder, captured.stats, keys, record.names_of(topology), descriptions)
+    run = record.run_of(
+        topology,
+        scenario=NAME,
+        lab=captured.lab,
+        times_ns=captured.times_ns,
+        backend=captured.backend,
+        capture=RunCapture(packets=summary.packets, dropped=summary.dropped),
+    )
+    (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
+    found = outcome(folder)
+    annotate(folder / run.capture.file, comments(found))
+    report = json.dumps(document(str(folder), found.trace, found.claims), indent=2, ensure_ascii=False)
+    (folder / "report.json").write_text(report + "\n", encoding="utf-8")
+    return found
+
+
+def client_of(topology: Topology) -> str:
+    """The node that asks: client-a, or the first with the role of a client. Raises InputError."""
+    clients = [
+        name
+        for name, node in topology.nodes.items()
+        if any(isinstance(role, ClientSpec) for role in node.roles)
+    ]
+    if not clients:
+        remedy = "give a node `roles: [{kind: client}]`"
+        raise InputError(f"the topology {topology.name} has no client to ask", remedy)
+    return _CLIENT if _CLIENT in clients else clients[0]
+
+
+@contextmanager
+def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
+    """The lab of the options: the one that is up, or one of our own, which ends with this context."""
+    name = options.lab or topology.name
+    if any(directory.name == name and alive for directory, _, alive in state.all_labs()):
+        say(f"using the lab {name}, which is up")
+        yield LabClient.connect(name)
+        return
+    state.require_root()
+    say(f"bringing the lab {name} up ({options.topology})")
+    lab = up(options.topology, name, leashed=True, progress=lambda what, _done, _of: say(f"  {what}"))
+    done = False
+    try:
+        yield lab
+        done = True
+    finally:
+        if done and options.keep:
+            lab.release()
+            say(f"the lab {name} stays up; to end it: netlab down {name}")
+        else:
+            lab.down()
+
+
+def _captured(lab: LabClient, node: str, folder: Path) -> _Captured:
+    offset, started = lab.events_size(), time.time_ns()
+    lab.start_capture(folder)
+    try:
+        spec = ClientSpec(requests=REQUESTS, bearer=_SUBJECT)
+        asked = lab.run(node, spec, timeout_s=_TIMEOUT_S)
+    finally:
+        stats = lab.stop_capture()
+    ended = time.time_ns()
+    refuse_failed(asked)
+    events = merged(asked, lab.events_since(offset))
+    backend = str(lab.status().get("backend", ""))
+    return _Captured(lab.name, backend, tuple(map(_counts, stats)), events, (started, ended))
+
+
+def refuse_failed(events: Sequence[Event]) -> None:
+    """Raises LabError with every request that got no answer."""
+    causes = [
+        f"{event.node}: {event.data.get('name')}: {event.data.get('cause')}"
+        for event in events
+        if event.event == "request-failed"
+    ]
+    if causes:
+        raise LabError("no answer: " + "; ".join(causes), "see what the roles say: netlab logs NODE")
+
+
+def merged(asked: Sequence[Event], others: Sequence[Event]) -> tuple[Event, ...]:
+    """Events of the client and of the lab, each once, by time."""
+    lines = {event.to_line(): event for event in (*asked, *others)}
+    return tuple(sorted(lines.values(), key=lambda event: event.time_ns))
+
+
+def comments(found: Outcome) -> dict[int, str]:
+    """Frame ─► what it is, for the packets that the report names."""
+    said: dict[int, list[str]] = {}
+    for variant in found.trace.variants:
+        for span in variant.spans:
+            said.setdefault(span.frames[0], []).append(f"{variant.name}: {span.name} begins")
+        for hop in variant.hops:
+            what = f"{variant.name}: {hop.direction}" + (f", {hop.change}" if hop.change else "")
+            said.setdefault(hop.frame, []).append(what)
+    return {frame: "; ".join(texts) for frame, texts in said.items()}
+
+
+def _counts(one: Mapping[str, Any]) -> Counts:
+    return Counts(
+        node=str(one["node"]),
+        interface=str(one["interface"]),
+        packets=int(one["packets"]),
+        dropped=int(one["dropped"]),
+    )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Secrets: for the owner alone."""
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,99 @@
+"""The hop table: every interface that a request's packet crossed, in order, and what changed there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from netlab.trace.dialogue import Passage
+from netlab.trace.leg import Network
+from netlab.trace.packet import Journey, Packet
+from netlab.trace.run import Run
+from netlab.trace.story import Hop
+
+
+def hop_table(passages: Sequence[Passage], joined: Network, run: Run, click_ns: int) -> tuple[Hop, ...]:
+    """The request's first packet on each leg, then the response's first packet on each leg back."""
+    request: list[Hop] = []
+    response: list[Hop] = []
+    for before, passage in zip((None, *passages[:-1]), passages, strict=True):
+        journey = joined.journey_of[passage.asked.number]
+        request += _crossing(journey, "request", _new_leg(before, passage), run, click_ns)
+    for passage in reversed(passages):
+        journey = joined.journey_of[passage.answered.number]
+        response += _crossing(journey, "response", _answer(passage), run, click_ns)
+    return (*request, *response)
+
+
+def _crossing(journey: Journey, direction: str, begins: str, run: Run, click_ns: int) -> Iterator[Hop]:
+    before: Packet | None = None
+    for packet in journey:
+        change = begins if before is None else _change(before, packet, run)
+        headers = packet.headers
+        yield Hop(
+            packet.time_ns - click_ns,
+            direction,
+            packet.frame.node,
+            packet.frame.interface,
+            headers.eth_src,
+            headers.eth_dst,
+            headers.src,
+            headers.sport,
+            headers.dst,
+            headers.dport,
+            headers.ttl,
+            change,
+            packet.number,
+        )
+        before = packet
+
+
+def _change(before: Packet, packet: Packet, run: Run) -> str:
+    """What the packet lost or gained since the interface before, or why nothing changed."""
+    changes = []
+    if packet.src != before.src:
+        changes.append(f"NAT {before.src} ─► {packet.src}")
+    if packet.dst != before.dst:
+        changes.append(f"NAT {before.dst} ─► {packet.dst}")
+    if packet.headers.ttl != before.headers.ttl:
+        changes.append(f"TTL −{before.headers.ttl - packet.headers.ttl}")
+    if not changes and packet.frame.node == before.frame.node:
+        changes.append("switched: the same frame")
+    return ", ".join(changes) or _carried(before, packet, run)
+
+
+def _carried(before: Packet, packet: Packet, run: Run) -> str:
+    """The medium that brought it, where it only crossed a link."""
+    here, there = (f"{one.frame.node}:{one.frame.interface}" for one in (packet, before))
+    link = run.link_at(here)
+    return f"over {link.medium}" if link is not None and link.medium and link.other(here) == there else ""
+
+
+def _new_leg(before: Passage | None, passage: Passage) -> str:
+    """What is different about the bytes at the start of a leg."""
+    protocol = _protocol(passage)
+    if before is None:
+        return f"the click's request: {protocol}"
+    one, other = before.dialogue, passage.dialogue
+    if one.opening == other.opening:
+        changes = ["new connection", "same bytes" if one.tls is None else "same TLS bytes, unread"]
+    elif one.tls is not None:
+        changes = ["TLS terminated", "new connection", protocol]
+    else:
+        changes = ["new connection", protocol]
+    if other.proxied is not None and other.proxied.source:
+        source = f"{other.proxied.source}:{other.proxied.source_port}"
+        changes.insert(1, f"PROXY header: client {source}")
+    return ", ".join(changes)
+
+
+def _answer(passage: Passage) -> str:
+    response = passage.exchange.response
+    if isinstance(response, str):
+        return f"answer: {response}"
+    return f"answer: {response.status}" if response is not None else ""
+
+
+def _protocol(passage: Passage) -> str:
+    dialogue = passage.dialogue
+    spoken = "PostgreSQL" if dialogue.protocol == "sql" else "HTTP/1.1"
+    return f"{spoken} in {dialogue.tls.version}" if dialogue.tls is not None else f"plain {spoken}"

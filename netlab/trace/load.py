@@ -1,0 +1,135 @@
+"""`Trace.load`: a run directory ─► the story of its requests. Needs neither root nor the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from netlab.decode.frame import Frame, frames
+from netlab.decode.tls import KeyLog
+from netlab.errors import CaptureError
+from netlab.model.event import Event
+from netlab.proto.http import ResponseHead
+from netlab.trace.dialogue import Dialogue, Passage, dialogue, passages
+from netlab.trace.hops import hop_table
+from netlab.trace.leg import Network, network
+from netlab.trace.message import trace_id_in
+from netlab.trace.names import dns_spans
+from netlab.trace.osi import layer_table
+from netlab.trace.packet import packets_of
+from netlab.trace.run import Run
+from netlab.trace.section import sections
+from netlab.trace.story import LayerTable, Variant
+from netlab.trace.waterfall import waterfall
+
+_AGAIN = "run the scenario again"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What ran, and each of its requests."""
+
+    run: Run
+    variants: tuple[Variant, ...]
+
+    @classmethod
+    def load(cls, directory: Path) -> Trace:
+        """Reads run.json, trace.pcapng, events.jsonl and keys.log.
+
+        Raises CaptureError where a file is missing or damaged, or where a request that the client
+        says it made isn't in the capture.
+        """
+        run = Run.from_json(_text(directory / "run.json"))
+        events = _events(directory / "events.jsonl")
+        keys = KeyLog.parse(_text(directory / "keys.log"))
+        capture = directory / run.capture.file
+        found = tuple(frames(_bytes(capture), str(capture)))
+        return cls(run, variants(found, events, keys, run))
+
+
+def variants(
+    captured: Iterable[Frame], events: Sequence[Event], keys: KeyLog, run: Run
+) -> tuple[Variant, ...]:
+    """The story of each request that a client's `request-start` announces, in their order."""
+    joined = network(packets_of(captured))
+    dialogues = [dialogue(leg, keys) for leg in joined.legs]
+    clicks = [event for event in events if event.event == "request-start"]
+    return tuple(_variant(click, dialogues, joined, run) for click in clicks)
+
+
+def _variant(click: Event, dialogues: Sequence[Dialogue], joined: Network, run: Run) -> Variant:
+    trace_id = trace_id_in(str(click.data.get("traceparent", "")).encode())
+    name, url = str(click.data.get("name", "")), str(click.data.get("url", ""))
+    found = passages(dialogues, joined, trace_id) if trace_id else ()
+    if not found or found[0].client.node != click.node:
+        raise CaptureError(_unseen(name or url, click.node, trace_id, dialogues), _AGAIN)
+    crossed = sections(found)
+    first = crossed[0].first
+    host = urlsplit(url).hostname or ""
+    window = click.time_ns, first.asked.time_ns
+    tls = crossed[0].tls
+    return Variant(
+        name,
+        url,
+        trace_id,
+        _status(first),
+        click.time_ns,
+        first.received.time_ns,
+        (
+            *dns_spans(joined, run, click.node, host, window),
+            *waterfall(crossed, run, click.time_ns),
+        ),
+        hop_table(found, joined, run, click.time_ns),
+        _tables(found, joined, run),
+        tls.version if tls is not None else "",
+    )
+
+
+def _status(passage: Passage) -> int:
+    response = passage.exchange.response
+    return response.status if isinstance(response, ResponseHead) else 0
+
+
+def _tables(found: Sequence[Passage], joined: Network, run: Run) -> tuple[LayerTable, ...]:
+    """Of the request's first packet at the client, and at the last program that got it in plain HTTP."""
+    client = layer_table(found[0], found[0].asked, run)
+    plain = [one for one in found if one.dialogue.protocol == "http" and one.dialogue.tls is None]
+    if not plain or plain[-1] is found[0]:
+        return (client,)
+    arrived = joined.journey_of[plain[-1].asked.number][-1]
+    return client, layer_table(plain[-1], arrived, run)
+
+
+def _unseen(name: str, node: str, trace_id: str, dialogues: Iterable[Dialogue]) -> str:
+    """Why the capture doesn't show a request."""
+    closed = {
+        f"{one.leg.client.client} ─► {one.leg.client.server}: {one.tls.undecrypted}"
+        for one in dialogues
+        if one.tls is not None and one.tls.undecrypted and one.leg.client.node == node
+    }
+    cause = f"request {name} of {node} isn't whole in the capture (trace-id {trace_id or 'none'})"
+    return "; ".join((cause, *sorted(closed)))
+
+
+def _events(path: Path) -> tuple[Event, ...]:
+    found = []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        try:
+            found.append(Event.from_line(line))
+        except ValueError as error:
+            raise CaptureError(f"{path}:{number}: {error}", _AGAIN) from error
+    return tuple(found)
+
+
+def _text(path: Path) -> str:
+    return _bytes(path).decode(errors="replace")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        remedy = "give a directory that `netlab trace` wrote, such as runs/rest-…"
+        raise CaptureError(f"{path}: {error.strerror}", remedy) from error

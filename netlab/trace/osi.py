@@ -1,0 +1,81 @@
+"""The OSI table: one frame of a request, from layer 7 to layer 1 (guide 3.1 to 3.6)."""
+
+from __future__ import annotations
+
+from netlab.decode.layers import layers
+from netlab.model.media import media
+from netlab.model.units import format_rate
+from netlab.proto.http import RequestHead
+from netlab.trace.dialogue import Passage
+from netlab.trace.packet import Packet
+from netlab.trace.run import Run
+from netlab.trace.story import LayerRow, LayerTable
+
+Fields = tuple[tuple[str, str], ...]
+
+_ETHERNET_EXTRA = 8 + 4 + 12  # preamble and start delimiter, frame check sequence, gap (IEEE 802.3, 3.1)
+
+
+def layer_table(passage: Passage, packet: Packet, run: Run) -> LayerTable:
+    """`packet` is the first packet of the request of `passage`, as its client or its server saw it."""
+    frame = packet.frame
+    below = [LayerRow(f"L{layer.osi}", layer.name, layer.fields) for layer in layers(frame.data)]
+    rows = (
+        LayerRow("L7", "HTTP/1.1", _application(passage)),
+        LayerRow("L6", "TLS" if passage.dialogue.tls else "none", _presentation(passage)),
+        LayerRow("L5", "TLS session" if passage.dialogue.tls else "none", _session(passage)),
+        *below,
+        LayerRow("L1", "link", _physical(packet, packet.place == passage.client.place, run)),
+    )
+    return LayerTable(frame.node, frame.interface, frame.number, rows)
+
+
+def _application(passage: Passage) -> Fields:
+    head = passage.exchange.request
+    if not isinstance(head, RequestHead):
+        return (("query", head),)
+    line = ("request line", f"{head.method} {head.target} HTTP/{head.version}")
+    return (line, *head.headers)
+
+
+def _presentation(passage: Passage) -> Fields:
+    tls = passage.dialogue.tls
+    if tls is None:
+        return (("encryption", "none: plain HTTP, TLS ended at the proxy before"),)
+    start, end = passage.dialogue.up_range(passage.exchange.request_extent)
+    return (
+        ("version", tls.version),
+        ("cipher", tls.cipher),
+        ("record", f"application data, {end - start} bytes with its 5-byte head"),
+        ("plain bytes", str(passage.exchange.request_extent.end - passage.exchange.request_extent.start)),
+    )
+
+
+def _session(passage: Passage) -> Fields:
+    tls = passage.dialogue.tls
+    if tls is None:
+        return (("session", "none of its own: the TCP connection"),)
+    return (
+        ("server name (SNI)", tls.sni),
+        ("application protocol (ALPN)", tls.alpn or "none"),
+        ("resumption", "resumed from a ticket" if tls.resumed else "full handshake"),
+    )
+
+
+def _physical(packet: Packet, sent: bool, run: Run) -> Fields:
+    """The link at this interface, its medium, and how long the frame's bits took on it."""
+    end = f"{packet.frame.node}:{packet.frame.interface}"
+    link = run.link_at(end)
+    bits = packet.frame.length * 8
+    facts: Fields = (("bits", f"{packet.frame.length} bytes = {bits:,} bits"),)
+    if link is None:
+        return facts
+    medium, rate_bps = media.get(link.medium), link.sent_by(end if sent else link.other(end)).rate_bps
+    if rate_bps:
+        facts += (("serialisation", f"{bits / rate_bps * 1e6:.1f} µs at {format_rate(rate_bps)}"),)
+    elif medium is not None:
+        took = (bits + _ETHERNET_EXTRA * 8) / medium.line_rate_bps * 1e6
+        facts += (("serialisation", f"{took:.1f} µs at line rate, with preamble, FCS and gap"),)
+    if medium is None:
+        return (("medium", link.medium or "link"), *facts)
+    return (("medium", medium.title), ("encoding", medium.encoding), ("symbol", medium.symbol), *facts)
