@@ -86,7 +86,7 @@ class LoadRuleset:
 
 @dataclass(frozen=True, slots=True)
 class SetOffloads:
-    """Segmentation, receive and checksum offloads, on or off, on both of the link's ends."""
+    """Segmentation, receive and checksum offloads of one interface, on or off. Both ends have theirs."""
 
     node: str
     interface: str
@@ -154,8 +154,8 @@ class Plan:
     """The operations in order, and what the lab needs to know beside them.
 
     `interfaces`: every interface of a user's node, in order, as (node, interface): what is captured.
-    `hosts`: name ─► addresses, for /etc/hosts of every node. `resolvers`: node ─► addresses.
-    `locations`: network ─► location. `addresses`: node ─► its addresses.
+    `addresses`: node ─► its addresses, in the order of its interfaces (what /etc/hosts is made from).
+    `resolvers`: node ─► addresses. `locations`: network ─► location.
     """
 
     name: str
@@ -164,4 +164,4 @@ class Plan:
     addresses: dict[str, tuple[str, ...]]
     resolvers: dict[str, tuple[str, ...]]
     locations: dict[str, str]
-    backend: str  # "netem", "wire", or "none" where no link is impaired
+    backend: str  # "netem", "wire", "mixed", or "none" where no link is impaired

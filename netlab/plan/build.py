@@ -1,0 +1,210 @@
+"""Topology ─► Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from netlab.errors import HostError
+from netlab.model.capabilities import Capabilities
+from netlab.model.resolve import BRIDGE
+from netlab.model.roles import CdnSpec, ProxySpec, RoleSpec
+from netlab.model.segments import segments
+from netlab.model.topology import Network, Node, Topology
+from netlab.plan.links import Links, derived_mac, plan_links
+from netlab.plan.names import Names
+from netlab.plan.ops import (
+    WIRE,
+    AddAddress,
+    AddRoute,
+    CreateBridge,
+    CreateNamespace,
+    LoadRuleset,
+    Operation,
+    Plan,
+    StartRole,
+    StartWire,
+)
+from netlab.plan.routes import Routes, routes
+from netlab.plan.ruleset import ruleset
+from netlab.plan.sysctls import has_ipv6, sysctls, wire_sysctls
+
+# Whom others call starts before its callers.
+_ORDER = ("database", "app", "proxy", "balancer", "nameserver", "resolver", "cdn", "command", "client")
+
+
+def plan(topology: Topology, capabilities: Capabilities) -> Plan:
+    """What to do to bring `topology` up; the same for the same arguments.
+
+    Raises HostError where the machine lacks what the topology asks for, InputError where a role calls
+    a node to which there is no way.
+    """
+    _require_ipv6(topology, capabilities)
+    found = segments(topology.nodes, topology.links)
+    ways = {version: routes(topology, found, version) for version in (4, 6)}
+    links = plan_links(topology, capabilities)
+    names = Names(topology, ways)
+    operations: list[Operation] = [
+        *_namespaces(topology, links, capabilities),
+        *links.veths,
+        *links.offloads,
+        *_bridges(topology),
+        *_addresses(topology),
+        *_routes(topology, ways),
+        *_rulesets(topology, capabilities),
+        *links.qdiscs,
+    ]
+    if links.wires:
+        operations.append(StartWire(tuple(links.wires)))
+    operations += _roles(topology, names)
+    return Plan(
+        name=topology.name,
+        operations=tuple(operations),
+        interfaces=tuple((name, one) for name, node in topology.nodes.items() for one in node.interfaces),
+        addresses={name: tuple(map(str, found)) for name, found in names.addresses.items()},
+        resolvers={
+            name: tuple(names.address(name, resolver) for resolver in node.resolvers)
+            for name, node in topology.nodes.items()
+        },
+        locations=_locations(topology),
+        backend=links.backend,
+    )
+
+
+def _require_ipv6(topology: Topology, capabilities: Capabilities) -> None:
+    if not capabilities.ipv6:
+        for name, node in topology.nodes.items():
+            if has_ipv6(node):
+                raise HostError(
+                    f"node {name} has an IPv6 address, and this kernel has no IPv6",
+                    "boot without ipv6.disable=1, or leave IPv6 addresses out",
+                )
+
+
+def _namespaces(topology: Topology, links: Links, capabilities: Capabilities) -> Iterator[Operation]:
+    for name in topology.nodes:
+        yield CreateNamespace(name)
+    if links.wires:
+        yield CreateNamespace(WIRE)
+        yield from wire_sysctls(capabilities)
+    for name, node in topology.nodes.items():
+        yield from sysctls(name, node, capabilities)
+
+
+def _bridges(topology: Topology) -> Iterator[CreateBridge]:
+    for name, node in topology.nodes.items():
+        if node.kind == "switch":
+            yield CreateBridge(name, BRIDGE, derived_mac(f"{name}:{BRIDGE}"), tuple(node.interfaces))
+
+
+def _addresses(topology: Topology) -> Iterator[AddAddress]:
+    for name, node in topology.nodes.items():
+        for interface, one in node.interfaces.items():
+            for address in one.addresses:
+                yield AddAddress(name, interface, str(address))
+
+
+def _routes(topology: Topology, ways: dict[int, Routes]) -> Iterator[AddRoute]:
+    texts = {version: _Texts(found) for version, found in ways.items()}
+    for number, (name, node) in enumerate(topology.nodes.items()):
+        if node.kind != "switch":
+            for version, found in ways.items():
+                yield from _routes_of(
+                    name, node, found.table(number, *_gateway(node, version)), texts[version]
+                )
+
+
+def _routes_of(name: str, node: Node, table: list[tuple[int, int, int]], texts: _Texts) -> Iterator[AddRoute]:
+    """The computed routes, then the user's own, which take the place of those within them."""
+    static = [route for route in node.routes if route.to.version == texts.version]
+    for first, length, hop in table:
+        if static and any(texts.within(first, length, route.to) for route in static):
+            continue
+        yield AddRoute(name, texts.prefix(first, length), texts.address(hop))
+    for route in static:
+        yield AddRoute(name, str(route.to), str(route.via))
+
+
+class _Texts:
+    """Integers as text. Most prefixes are in the tables of many nodes, so they are kept."""
+
+    def __init__(self, found: Routes) -> None:
+        self.version = found.version
+        self.bits = found.bits
+        self._type = IPv4Address if found.version == 4 else IPv6Address
+        self._addresses: dict[int, str] = {}
+        self._prefixes: dict[tuple[int, int], str] = {}
+
+    def address(self, value: int) -> str:
+        text = self._addresses.get(value)
+        if text is None:
+            text = self._addresses[value] = str(self._type(value))
+        return text
+
+    def prefix(self, first: int, length: int) -> str:
+        text = self._prefixes.get((first, length))
+        if text is None:
+            text = self._prefixes[first, length] = f"{self.address(first)}/{length}"
+        return text
+
+    def within(self, first: int, length: int, other: Network) -> bool:
+        """A static default route replaces the computed default, and leaves what is more exact."""
+        if other.prefixlen == 0:
+            return length == 0
+        shift = self.bits - other.prefixlen
+        return length >= other.prefixlen and first >> shift == int(other.network_address) >> shift
+
+
+def _gateway(node: Node, version: int) -> tuple[int, range]:
+    """The declared gateway, and the subnet in which a host leaves every choice to it."""
+    for one in node.interfaces.values():
+        for gateway in one.gateways:
+            if gateway.version != version:
+                continue
+            near = range(0)
+            for address in one.addresses:
+                if node.kind == "host" and gateway in address.network:
+                    start = int(address.network.network_address)
+                    near = range(start, int(address.network.broadcast_address) + 1)
+            return int(gateway), near
+    return 0, range(0)
+
+
+def _rulesets(topology: Topology, capabilities: Capabilities) -> Iterator[LoadRuleset]:
+    for name, node in topology.nodes.items():
+        text = ruleset(node)
+        if text and not capabilities.nft:
+            raise HostError(
+                f"router {name} translates or filters, and there is no nft", "apt install nftables"
+            )
+        if text:
+            yield LoadRuleset(name, text)
+
+
+def _roles(topology: Topology, names: Names) -> list[StartRole]:
+    started = []
+    for name, node in topology.nodes.items():
+        count: dict[str, int] = {}
+        for spec in node.roles:
+            count[spec.kind] = count.get(spec.kind, 0) + 1
+            role = spec.kind if count[spec.kind] == 1 else f"{spec.kind}-{count[spec.kind]}"
+            started.append(StartRole(name, role, names.spec(name, spec), _certified(spec)))
+    return sorted(started, key=lambda start: _ORDER.index(start.spec.kind))
+
+
+def _certified(spec: RoleSpec) -> tuple[str, ...]:
+    return spec.names if isinstance(spec, CdnSpec | ProxySpec) else ()
+
+
+def _locations(topology: Topology) -> dict[str, str]:
+    """Every address of a node that has a location, and every subnet whose nodes all have the same."""
+    hosts: dict[str, str] = {}
+    subnets: dict[str, set[str]] = {}
+    for node in topology.nodes.values():
+        for one in node.interfaces.values():
+            for address in one.addresses:
+                if node.location:
+                    hosts.setdefault(str(ip_network(address.ip)), node.location)
+                subnets.setdefault(str(address.network), set()).add(node.location)
+    shared = {subnet: next(iter(places)) for subnet, places in subnets.items() if len(places) == 1}
+    return {subnet: place for subnet, place in shared.items() if place} | hosts
