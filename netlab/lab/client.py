@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -149,10 +150,10 @@ class LabClient:
                 cause = f"the lab {self.name!r} does not answer: it is only starting, or ending"
                 raise LabError(cause, "see: netlab ps") from error
             try:
-                yield from converse(connection, request)
+                yield from converse(connection, request, time.monotonic() + timeout_s)
             except TimeoutError:
                 what = request["op"]
-                raise LabError(f"the lab did not answer {what!r} within {timeout_s:.0f} s") from None
+                raise LabError(f"the lab did not answer {what!r} within {timeout_s:g} s") from None
 
 
 def _only(found: dict[str, bool]) -> str:

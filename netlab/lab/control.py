@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -99,8 +100,9 @@ def _plain(kind: Any, cause: str, remedy: str) -> NetlabError:
     return made
 
 
-def converse(connection: socket.socket, request: Message) -> Iterator[Message]:
-    """Send a request, and yield the answers up to the last (with "ok"). Raises the peer's error.
+def converse(connection: socket.socket, request: Message, deadline: float) -> Iterator[Message]:
+    """Send a request, and yield the answers up to the last (with "ok"). Raises the peer's error, and
+    TimeoutError where the last one has not come by the deadline (monotonic seconds).
 
     An answer that comes with a descriptor has it under "descriptor". Raises LabError where the lab ends
     before it answers.
@@ -109,6 +111,7 @@ def converse(connection: socket.socket, request: Message) -> Iterator[Message]:
     try:
         connection.sendall(encode(request))
         while True:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
             data, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
             for line in lines.receive(data):
                 answer = decode(line)

@@ -112,6 +112,7 @@ def fork(
     try:
         gc.freeze()  # no object of the supervisor may be collected here: its descriptor may be another's
         loop.forget_in_child()
+        sandbox.name_process(f"netlab-{name}")
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sandbox.close_all_except((0, 1, 2, theirs.fileno(), *keep))
         body(theirs)

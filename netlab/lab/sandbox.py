@@ -34,6 +34,7 @@ from netlab.fabric.enter import (
 CLONE_NEWUTS = 0x0400_0000  # <linux/sched.h>
 CLONE_NEWIPC = 0x0800_0000
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PR_SET_NAME = 15
 PR_SET_NO_NEW_PRIVS = 38
 
 # Where the lab's root certificate is, in every node. The directory is a private tmpfs over all labs' state.
@@ -108,6 +109,11 @@ def prctl(option: int, value: int) -> None:
     """prctl(2). Raises KernelError."""
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise KernelError(f"prctl {option}", ctypes.get_errno())
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and top show; the kernel keeps 15 bytes (PR_SET_NAME)."""
+    _libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0)
 
 
 def close_all_except(keep: Iterable[int]) -> None:

@@ -154,6 +154,7 @@ def _become_supervisor(order: Order, boss: socket.socket, known_in: int) -> NoRe
         if not pid:  # it was not handed over: nothing is to be done, and nothing was
             os._exit(status)
         _detach(order.directory, boss)
+        sandbox.name_process(f"netlab-{order.name}")
         from netlab.lab.supervisor import supervise
 
         status = supervise(replace(order, pid=int(pid)), boss)

@@ -115,6 +115,7 @@ def _run(order: Order, hands: Hands) -> int:
     from netlab.roles import run
 
     importlib.import_module(f"netlab.roles.{order.kind}")  # while the files of netlab can be read
+    sandbox.name_process(f"{order.node}.{order.role}")
     sandbox.enter_node(hands.namespace, order.node, Path(order.files), private_tmp=True)
     kept = (hands.spec, hands.events, hands.keys)
     sandbox.close_all_except((0, 1, 2, *kept))
