@@ -12,7 +12,7 @@ from netlab.model.topology import Node
 from netlab.model.yaml import Path
 
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
-_SYSCTL = re.compile(r"net(\.[A-Za-z0-9_-]+)+\Z")
+_SYSCTL = re.compile(r"net([./][A-Za-z0-9_-]+)+\Z")
 _IPV6_MTU = 1280  # RFC 8200 section 5
 
 

@@ -64,15 +64,15 @@ def format_duration(ns: int) -> str:
         return "0"
     for unit, scale in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
         if ns >= scale:
-            return f"{ns / scale:.6f}".rstrip("0").rstrip(".") + unit
+            return f"{(Decimal(ns) / scale).normalize():f}{unit}"
     return f"{ns}ns"
 
 
 def format_rate(bps: int) -> str:
-    """The shortest form: 10mbit, 1.5gbit, 0 for unlimited."""
+    """The shortest exact form: 10mbit, 1.5gbit; 0 is `unlimited`."""
     for unit, scale in (("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000)):
         if bps >= scale:
-            return f"{bps / scale:.6f}".rstrip("0").rstrip(".") + unit
+            return f"{(Decimal(bps) / scale).normalize():f}{unit}"
     return f"{bps}bit" if bps else "unlimited"
 
 
@@ -80,7 +80,7 @@ def format_rate(bps: int) -> str:
 DurationNs = Annotated[
     int,
     BeforeValidator(duration_ns),
-    PlainSerializer(lambda value: f"{value}ns", when_used="json"),
+    PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema(
         {
             "type": ["string", "integer"],
@@ -93,7 +93,7 @@ DurationNs = Annotated[
 RateBps = Annotated[
     int,
     BeforeValidator(rate_bps),
-    PlainSerializer(lambda value: f"{value}bit", when_used="json"),
+    PlainSerializer(format_rate, when_used="json"),
     Field(gt=0),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?[kmg]?bit$", "examples": ["10mbit", "1gbit"]}),
 ]

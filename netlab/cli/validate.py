@@ -1,0 +1,34 @@
+"""`netlab validate`: check a topology file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from json import dumps
+from typing import Annotated
+
+import typer
+
+from netlab.errors import TopologyError
+from netlab.model.find import find
+from netlab.model.load import load
+
+
+def command(
+    file: Annotated[str, typer.Argument(help="A topology file, or the name of a shipped one.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a topology file and show every problem, each with its place. Exit code 2 if there are any."""
+    path = find(file)
+    try:
+        topology = load(path)
+    except TopologyError as error:
+        if not json:
+            raise
+        problems = [asdict(problem) for problem in error.problems]
+        typer.echo(dumps({"file": str(path), "valid": False, "problems": problems}, indent=2))
+        raise typer.Exit(error.exit_code) from error
+    summary = {"name": topology.name, "nodes": len(topology.nodes), "links": len(topology.links)}
+    if json:
+        typer.echo(dumps({"file": str(path), "valid": True, "problems": [], **summary}, indent=2))
+    else:
+        typer.echo(f"{path}: valid: {topology.name}, {summary['nodes']} nodes, {summary['links']} links")

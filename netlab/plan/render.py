@@ -1,0 +1,153 @@
+"""A Plan as lines for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, assert_never
+
+from netlab.model.impairment import Impairment
+from netlab.model.units import format_duration, format_probability, format_rate
+from netlab.plan.ops import (
+    AddAddress,
+    AddRoute,
+    CreateBridge,
+    CreateNamespace,
+    CreateVeth,
+    LoadRuleset,
+    Operation,
+    Plan,
+    Port,
+    SetOffloads,
+    SetQdisc,
+    SetSysctl,
+    StartRole,
+    StartWire,
+)
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """One line per operation, in order; a ruleset and a role's spec go over several, indented."""
+    for operation in plan.operations:
+        yield from _lines(operation)
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON-ready data; an operation is its fields and `op`, its name."""
+    return {
+        "name": plan.name,
+        "backend": plan.backend,
+        "interfaces": [f"{node}:{interface}" for node, interface in plan.interfaces],
+        "addresses": {node: list(found) for node, found in plan.addresses.items()},
+        "resolvers": {node: list(found) for node, found in plan.resolvers.items()},
+        "locations": plan.locations,
+        "operations": [_document(operation) for operation in plan.operations],
+    }
+
+
+def impairment(one: Impairment) -> str:
+    """`delay 10ms, rate 10mbit, limit 1000`; `perfect` for a wire that does nothing."""
+    if one.perfect:
+        return "perfect"
+    words = []
+    if one.delay_ns:
+        jitter = f" ± {format_duration(one.jitter_ns)}" if one.jitter_ns else ""
+        words.append(f"delay {format_duration(one.delay_ns)}{jitter}")
+    if one.loss:
+        words.append(f"loss {format_probability(one.loss)}")
+    if one.rate_bps:
+        words.append(f"rate {format_rate(one.rate_bps)}")
+    return ", ".join([*words, f"limit {one.limit_packets}"])
+
+
+def _document(operation: Operation) -> dict[str, Any]:
+    found: dict[str, Any] = {"op": type(operation).__name__}
+    if isinstance(operation, StartRole):
+        spec = operation.spec.model_dump(mode="json", by_alias=True)
+        return found | {
+            "node": operation.node,
+            "role": operation.role,
+            "spec": spec,
+            "names": list(operation.names),
+        }
+    return found | asdict(operation)
+
+
+def _lines(operation: Operation) -> Iterator[str]:
+    match operation:
+        case LoadRuleset(node, text):
+            yield f"nftables  {node}:"
+            yield from _indented(text)
+        case StartWire(links):
+            for link in links:
+                yield f"wire      {link.name} ({link.a}, {link.b})"
+                yield f"            up   {impairment(link.up)}"
+                yield f"            down {impairment(link.down)}"
+        case StartRole():
+            yield from _role(operation)
+        case _:
+            yield _line(operation)
+
+
+def _line(
+    operation: CreateNamespace
+    | CreateVeth
+    | CreateBridge
+    | AddAddress
+    | AddRoute
+    | SetSysctl
+    | SetOffloads
+    | SetQdisc,
+) -> str:
+    match operation:
+        case CreateNamespace(node):
+            return f"namespace {node}"
+        case SetSysctl(node, key, value):
+            return f"sysctl    {node}: {key} = {value}"
+        case CreateVeth(a, b):
+            return f"veth      {_port(a)} ── {_port(b)}"
+        case SetOffloads(node, interface, enabled):
+            return f"offloads  {node}:{interface} {'on' if enabled else 'off'}"
+        case CreateBridge(node, interface, mac, ports):
+            return f"bridge    {node}:{interface} ({mac}): {', '.join(ports)}"
+        case AddAddress(node, interface, address):
+            return f"address   {node}:{interface} {address}"
+        case AddRoute(node, to, via):
+            return f"route     {node}: {'default' if to.endswith('/0') else to} via {via}"
+        case SetQdisc(node, interface, one):
+            return f"netem     {node}:{interface}: {impairment(one)}"
+        case _:
+            assert_never(operation)
+
+
+def _port(port: Port) -> str:
+    return f"{port.node}:{port.interface} ({port.mac}, MTU {port.mtu})"
+
+
+def _indented(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        yield f"            {line}"
+
+
+def _role(start: StartRole) -> Iterator[str]:
+    certificate = f", certificate for {', '.join(start.names)}" if start.names else ""
+    yield f"role      {start.node}: {start.role}{certificate}"
+    for name, value in start.spec.model_dump(mode="json", by_alias=True).items():
+        if name != "kind" and not _empty(value):
+            yield f"            {name}: {_plain(value)}"
+
+
+def _empty(value: Any) -> bool:
+    return value in ("", [], {}, None)
+
+
+def _plain(value: Any) -> str:
+    """As YAML's flow style has it, without what is empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key}: {_plain(one)}" for key, one in value.items() if not _empty(one))
+        return f"{{{inner}}}"
+    return str(value)
