@@ -38,7 +38,6 @@ REQUESTS = (
     Request(name="hit", url="https://api.example.com/user/42"),
 )
 _CLIENT = "client-a"
-_SUBJECT = "42"  # whose token the client shows
 _TIMEOUT_S = 90.0
 
 Say = Callable[[str], None]
@@ -63,11 +62,11 @@ def rest(options: Options, say: Say) -> Outcome:
     failed; CaptureError where the capture doesn't show a request.
     """
     topology = load(options.topology)
-    node = client_of(topology)
+    node, role = client_of(topology)
     with run_folder(options.out or default_folder(NAME)) as folder:
         with _lab(options, topology, say) as lab:
             say(f"asking from {node}, and capturing every interface")
-            captured = _captured(lab, node, folder)
+            captured = _captured(lab, node, role, folder)
             keys = lab.keys()
             copyfile(lab.state / "topology.yaml", folder / "topology.yaml")
         say("reading the capture")
@@ -110,17 +109,19 @@ def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
     return found
 
 
-def client_of(topology: Topology) -> str:
-    """The node that asks: client-a, or the first with the role of a client. Raises InputError."""
-    clients = [
-        name
+def client_of(topology: Topology) -> tuple[str, ClientSpec]:
+    """The node that asks, and its role: client-a, or the first client. Raises InputError."""
+    clients = {
+        name: role
         for name, node in topology.nodes.items()
-        if any(isinstance(role, ClientSpec) for role in node.roles)
-    ]
+        for role in node.roles
+        if isinstance(role, ClientSpec)
+    }
     if not clients:
         remedy = "give a node `roles: [{kind: client}]`"
         raise InputError(f"the topology {topology.name} has no client to ask", remedy)
-    return _CLIENT if _CLIENT in clients else clients[0]
+    name = _CLIENT if _CLIENT in clients else next(iter(clients))
+    return name, clients[name]
 
 
 @contextmanager
@@ -133,7 +134,7 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
         return
     state.require_root()
     say(f"bringing the lab {name} up ({options.topology})")
-    lab = up(options.topology, name, leashed=True, progress=lambda what, _done, _of: say(f"  {what}"))
+    lab = up(options.topology, name, leashed=True, progress=_steps(say))
     done = False
     try:
         yield lab
@@ -146,11 +147,23 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
             lab.down()
 
 
-def _captured(lab: LabClient, node: str, folder: Path) -> _Captured:
+def _steps(say: Say) -> Callable[[str, int, int], None]:
+    """Says each step of `up` once, with how many things there are to do."""
+    said: set[str] = set()
+
+    def step(what: str, _done: int, of: int) -> None:
+        if what not in said:
+            said.add(what)
+            say(f"  {what} ({of})")
+
+    return step
+
+
+def _captured(lab: LabClient, node: str, role: ClientSpec, folder: Path) -> _Captured:
     offset, started = lab.events_size(), time.time_ns()
     lab.start_capture(folder)
     try:
-        spec = ClientSpec(requests=REQUESTS, bearer=_SUBJECT)
+        spec = role.model_copy(update={"requests": REQUESTS})
         asked = lab.run(node, spec, timeout_s=_TIMEOUT_S)
     finally:
         stats = lab.stop_capture()

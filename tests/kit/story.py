@@ -141,9 +141,7 @@ class Story:
         opened = front.handshake(at)
         hello, flight, finished = tls.handshake()
         arrived = front.send(front.send(opened, True, hello), False, flight)
-        request = (
-            f"GET /user/42 HTTP/1.1\r\nHost: api.example.com\r\ntraceparent: {self.traceparent()}\r\n\r\n"
-        )
+        head = f"GET /user/42 HTTP/1.1\r\nHost: api.example.com\r\ntraceparent: {self.traceparent()}\r\n"
         heard = front.send(arrived, True, finished + tls.request(head.encode() + b"\r\n"))
         answered = heard + 200_000
         if self.name == "miss":
@@ -208,39 +206,39 @@ class Story:
         database = Tcp(self.wire, database_path, client_seq=self.port * 5000, server_seq=95_000)
         opened = app.handshake(heard + 100_000)
         asked = app.send(opened, True, f"{head}X-Forwarded-For: {asker}\r\n\r\n".encode())
-        rows = database.send(asked + MS, True, _query(self.traceparent()))
-        rows = database.send(rows + self.server_ms * MS, False, _rows())
-        done = app.send(rows + MS, False, ANSWER)
+        sent = database.send(asked + MS, True, query(self.traceparent()))
+        back = database.send(sent + self.server_ms * MS, False, rows())
+        done = app.send(back + MS, False, ANSWER)
         return done + 100_000
 
 
-def _query(traceparent: str) -> bytes:
+def query(traceparent: str) -> bytes:
     """Parse, Bind, Describe, Execute and Sync, as an extended query is sent."""
     sql = f"SELECT id, name FROM users WHERE id = $1 /*traceparent='{traceparent}'*/".encode()
     return b"".join(
         (
-            _pg(b"P", b"\0" + sql + b"\0\0\0"),
-            _pg(b"B", b"\0\0\0\0" + struct.pack("!HI", 1, 2) + b"42" + b"\0\0"),
-            _pg(b"D", b"P\0"),
-            _pg(b"E", b"\0\0\0\0\0"),
-            _pg(b"S", b""),
+            pg(b"P", b"\0" + sql + b"\0\0\0"),
+            pg(b"B", b"\0\0\0\0" + struct.pack("!HI", 1, 2) + b"42" + b"\0\0"),
+            pg(b"D", b"P\0"),
+            pg(b"E", b"\0\0\0\0\0"),
+            pg(b"S", b""),
         )
     )
 
 
-def _rows() -> bytes:
+def rows() -> bytes:
     return b"".join(
         (
-            _pg(b"1", b""),
-            _pg(b"2", b""),
-            _pg(b"D", struct.pack("!HI", 1, 2) + b"42"),
-            _pg(b"C", b"SELECT 1\0"),
-            _pg(b"Z", b"I"),
+            pg(b"1", b""),
+            pg(b"2", b""),
+            pg(b"D", struct.pack("!HI", 1, 2) + b"42"),
+            pg(b"C", b"SELECT 1\0"),
+            pg(b"Z", b"I"),
         )
     )
 
 
-def _pg(kind: bytes, body: bytes) -> bytes:
+def pg(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!I", len(body) + 4) + body
 
 
