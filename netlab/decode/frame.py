@@ -167,21 +167,9 @@ def headers(data: bytes) -> Headers | None:
             return None
         if ip is None:
             return None
-        sport = dport = seq = ack = flags = window = size = 0
-        if ip.offset:
-            pass
-        elif ip.protocol == _TCP:
-            sport, dport, seq, ack, offset, flags, window = _tcp(data, ip.start)
-            size = (offset >> 4) * 4
-            if size < 20 or ip.start + size > min(ip.end, len(data)):
-                return None
-        elif ip.protocol == _UDP:
-            sport, dport, length, _ = _udp(data, ip.start)
-            size = 8
-            if length < 8:
-                return None
-        elif ip.protocol in (_ICMP, _ICMPV6):
-            size = 8
+        sport, dport, seq, ack, flags, window, size = _transport(data, ip)
+        if ip.start + size > min(ip.end, len(data)):
+            return None
     except (struct.error, IndexError):
         return None
     payload = ip.start + size
@@ -209,6 +197,23 @@ def headers(data: bytes) -> Headers | None:
         start,
         ip.start,
     )
+
+
+def _transport(data: bytes, ip: _Ip) -> tuple[int, int, int, int, int, int, int]:
+    """Ports, seq, ack, flags, window and header size; IndexError where the header's own size is wrong."""
+    if ip.offset:
+        return 0, 0, 0, 0, 0, 0, 0
+    if ip.protocol == _TCP:
+        sport, dport, seq, ack, offset, flags, window = _tcp(data, ip.start)
+        if offset < 0x50:
+            raise IndexError("a TCP header of less than 20 bytes")
+        return sport, dport, seq, ack, flags, window, (offset >> 4) * 4
+    if ip.protocol == _UDP:
+        sport, dport, length, _ = _udp(data, ip.start)
+        if length < 8:
+            raise IndexError("a UDP length of less than its header's")
+        return sport, dport, 0, 0, 0, 0, 8
+    return 0, 0, 0, 0, 0, 0, 8 if ip.protocol in (_ICMP, _ICMPV6) else 0
 
 
 def _ethernet(data: bytes) -> tuple[int, int, int]:
@@ -240,7 +245,7 @@ def _read_ipv6(data: bytes, start: int) -> _Ip | None:
     id_ = offset = 0
     more = False
     while following in _EXTENSIONS and not offset:
-        kind, (following, size) = following, (data[position], data[position + 1])
+        kind, following, size = following, data[position], data[position + 1]
         if kind == _FRAGMENT:
             fragment, id_ = struct.unpack_from(">HI", data, position + 2)
             offset, more = fragment & 0xFFF8, fragment & 1 != 0
@@ -300,7 +305,7 @@ def identity_of(found: Headers, data: bytes) -> bytes:
     if found.fragment_offset:
         kept, hashed = b"", data[start:end]
     elif found.protocol == "tcp":
-        kept, hashed = data[start + 4 : start + 16] + data[start + 20 : found.payload_offset], b""
+        kept = data[start + 4 : start + 16] + data[start + 20 : found.payload_offset]
         hashed = data[found.payload_offset : end]
     elif found.protocol == "udp":
         kept, hashed = b"", data[found.payload_offset : end]

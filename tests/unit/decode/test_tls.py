@@ -20,6 +20,7 @@ from netlab.decode.frame import ACK, SYN
 from netlab.decode.stream import Stream
 from netlab.decode.tls import KeyLog, TlsSession, decrypt, hello_offset
 from netlab.proto import proxy_protocol
+from tests.kit import tls_dialogue
 
 _CONF = """openssl_conf = init
 [init]
@@ -50,7 +51,7 @@ def dialogue(version: str, cipher: str, *server_group: str) -> Dialogue:
     with TemporaryDirectory() as directory:
         conf = Path(directory, "openssl.cnf")
         conf.write_text(_CONF.format(suite=suite))
-        program = Path(__file__).with_name("tls_dialogue.py")
+        program = tls_dialogue.__file__
         done = subprocess.run(
             [sys.executable, program, directory, version, cipher, *server_group],
             env=os.environ | {"OPENSSL_CONF": str(conf)},

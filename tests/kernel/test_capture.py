@@ -1,0 +1,265 @@
+"""The recorder on real interfaces, and what Wireshark's own reader finds in the assembled files."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netlab.capture.assemble import Summary, assemble
+from netlab.capture.files import Counts, raw
+from netlab.capture.recorder import Target, serve
+from netlab.decode.frame import frames, headers, identity
+from netlab.decode.stream import Stream
+from netlab.decode.tls import KeyLog, decrypt
+from netlab.fabric.kernel import Kernel
+from netlab.plan.ops import AddAddress, CreateNamespace, CreateVeth, Operation, Port, SetOffloads
+from tests.kit.inside import inside, run_inside, udp_socket
+from tests.kit.poll import poll_until
+from tests.kit.tls_dialogue import NAME, certificate
+
+REQUEST = b"GET /user/42 HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def hosts(pairs: int = 1) -> list[Operation]:
+    """Nodes a0 and b0, a1 and b1 …, each pair with a link: 10.0.N.1 -- 10.0.N.2."""
+    made: list[Operation] = []
+    for n in range(pairs):
+        ports = [Port(f"{side}{n}", "eth0", f"02:00:00:00:{n:02x}:{side}{side}", 1500) for side in "ab"]
+        made += [CreateNamespace(port.node) for port in ports]
+        made.append(CreateVeth(*ports))
+        made += [SetOffloads(port.node, "eth0", enabled=False) for port in ports]
+        made += [AddAddress(f"{side}{n}", "eth0", f"10.0.{n}.{i}/24") for i, side in enumerate("ab", 1)]
+    return made
+
+
+class Recorder:
+    """`serve` in a thread, and the other end of its control socket."""
+
+    def __init__(self, targets: Sequence[Target], directory: Path, capture_filter: str = "") -> None:
+        self.control, theirs = socket.socketpair()
+        self.control.settimeout(20)
+        self.lines = self.control.makefile("rb")
+
+        def body() -> None:
+            with theirs:
+                serve(targets, directory, 65535, capture_filter, theirs)
+
+        self.thread = threading.Thread(target=body)
+        self.thread.start()
+
+    def hear(self) -> dict[str, Any]:
+        heard: dict[str, Any] = json.loads(self.lines.readline())
+        return heard
+
+    def stop(self) -> list[Counts]:
+        self.control.sendall(b'{"op": "stop"}\n')
+        heard = self.hear()
+        assert "stopped" in heard, heard
+        counts: list[Counts] = heard["stopped"]
+        return counts
+
+    def close(self) -> None:
+        self.lines.close()
+        self.control.close()
+        self.thread.join()
+
+
+@contextmanager
+def recorder(
+    kernel: Kernel, nodes: Sequence[str], directory: Path, capture_filter: str = ""
+) -> Iterator[Recorder]:
+    """A recorder of `eth0` of the nodes, that records already."""
+    targets = [Target(node, "eth0", kernel.namespace(node)) for node in nodes]
+    running = Recorder(targets, directory, capture_filter)
+    try:
+        assert running.hear() == {"ready": True}
+        yield running
+    finally:
+        running.close()
+
+
+def tshark(path: Path, *arguments: str) -> list[list[str]]:
+    """The fields that tshark prints, a list per packet; without any settings of a user's."""
+    argv = ["tshark", "-r", str(path), "-o", "nameres.network_name:FALSE", "-T", "fields", *arguments]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"HOME": "/nonexistent", "PATH": "/usr/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def talk(kernel: Kernel, directory: Path) -> str:
+    """One request over TLS 1.3 from a0 to b0:443; the key log."""
+    path = certificate(directory)
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(path)
+    client_context = ssl.create_default_context(cafile=str(path))
+    client_context.keylog_filename = str(directory / "keys.log")
+    client_context.minimum_version = ssl.TLSVersion.TLSv1_3
+    listener = inside(kernel.namespace("b0"), lambda: socket.create_server(("10.0.0.2", 443)))
+    listener.settimeout(10)
+
+    def answer() -> None:
+        with listener, server_context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            assert connection.recv(1000) == REQUEST
+            connection.sendall(RESPONSE)
+
+    server = threading.Thread(target=answer)
+    server.start()
+    plain = inside(kernel.namespace("a0"), lambda: socket.create_connection(("10.0.0.2", 443), 10))
+    with client_context.wrap_socket(plain, server_hostname=NAME) as client:
+        client.sendall(REQUEST)
+        assert client.recv(1000) == RESPONSE
+    server.join()
+    return (directory / "keys.log").read_text()
+
+
+def recorded_request(kernel: Kernel, directory: Path) -> Summary:
+    kernel.apply(hosts())
+    run = directory / "run"
+    run.mkdir()
+    with recorder(kernel, ["a0", "b0"], run) as running:
+        keys = talk(kernel, directory)
+        counts = running.stop()
+    return assemble(run, counts, keys, {NAME: ["10.0.0.2"]}, {("a0", "eth0"): "the client"})
+
+
+@pytest.mark.needs("tshark")
+def test_tshark_decrypts_with_no_key_file(kernel: Kernel, tmp_path: Path, host_unchanged: None) -> None:
+    trace, at_a, at_b = recorded_request(kernel, tmp_path).files
+    fields = ("-e", "frame.interface_name", "-e", "http.request.uri")
+    assert tshark(at_a, "-Y", "http.request", *fields) == [["a0:eth0", "/user/42"]]
+    assert tshark(at_b, "-Y", "http.request", *fields) == [["b0:eth0", "/user/42"]]
+    assert tshark(at_a, "-Y", "http.response", "-e", "http.response.code") == [["200"]]
+    named = tshark(
+        trace, "-Y", "tcp.flags == 0x002", "-e", "frame.interface_name", "-e", "frame.interface_description"
+    )
+    assert named == [["a0:eth0", "the client"], ["b0:eth0", ""]]
+
+
+def test_our_own_decoder_agrees(kernel: Kernel, tmp_path: Path) -> None:
+    summary = recorded_request(kernel, tmp_path)
+    trace = list(frames(summary.files[0].read_bytes()))
+    assert len(trace) == summary.packets
+    assert all(one.time_ns <= other.time_ns for one, other in pairwise(trace))
+    at_a = [frame for frame in trace if frame.node == "a0"]
+    up, down = Stream(), Stream()
+    for frame in at_a:
+        found = headers(frame.data)
+        if found is not None and found.protocol == "tcp":
+            payload = frame.data[found.payload_offset : found.payload_offset + found.payload_length]
+            (up if found.dport == 443 else down).add(frame.number, found.seq, payload, found.flags)
+    session = decrypt(up, down, KeyLog.parse((tmp_path / "keys.log").read_text()))
+    assert (session.undecrypted, session.sni, session.version) == ("", NAME, "TLS 1.3")
+    assert (session.client_plain.data, session.server_plain.data) == (REQUEST, RESPONSE)
+    assert up.finished
+    seen = [{identity(frame.data) for frame in trace if frame.node == node} - {None} for node in ("a0", "b0")]
+    assert seen[0] == seen[1]
+
+
+def test_no_packet_is_lost_on_sixty_interfaces(kernel: Kernel, tmp_path: Path) -> None:
+    pairs, datagrams = 30, 300
+    kernel.apply(hosts(pairs))
+    nodes = [f"{side}{n}" for n in range(pairs) for side in "ab"]
+    sockets = [udp_socket(kernel.namespace(f"a{n}")) for n in range(pairs)]
+    with recorder(kernel, nodes, tmp_path, "udp and dst port 9") as running:
+        for number in range(datagrams):
+            for n, udp in enumerate(sockets):
+                udp.sendto(b"%d" % number * 100, (f"10.0.{n}.2", 9))
+        counts = running.stop()
+    for udp in sockets:
+        udp.close()
+    assert [(one["node"], one["packets"], one["dropped"]) for one in counts] == [
+        (node, datagrams, 0) for node in nodes
+    ]
+    summary = assemble(tmp_path, counts, "", {}, {})
+    assert summary.packets == len(nodes) * datagrams
+    assert summary.dropped == 0
+
+
+def test_a_link_that_goes_down_does_not_end_the_recording(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    sender, receiver = udp_socket(kernel.namespace("a0")), udp_socket(kernel.namespace("b0"), "10.0.0.2", 9)
+    receiver.setblocking(False)
+
+    def arrives(data: bytes) -> bool:
+        """Sends again at each call: the kernel may take a while to use a link that came up."""
+        with suppress(OSError):
+            sender.sendto(data, ("10.0.0.2", 9))
+        with suppress(BlockingIOError):
+            return receiver.recv(100) == data
+        return False
+
+    with recorder(kernel, ["a0", "b0"], tmp_path, "udp and dst port 9") as running, sender, receiver:
+        poll_until(lambda: arrives(b"before"), "a datagram crosses the link")
+        for state in ("down", "up"):
+            run_inside(kernel.namespace("a0"), "ip", "link", "set", "eth0", state)
+        poll_until(lambda: arrives(b"after"), "a datagram crosses the link again", 20)
+        running.stop()
+    for node in ("a0", "b0"):
+        payloads = {frame.data[42:] for frame in frames(raw(tmp_path, node, "eth0").read_bytes())}
+        assert payloads == {b"before", b"after"}, node
+
+
+def test_silent_interfaces_have_valid_files(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    with recorder(kernel, ["a0"], tmp_path, "tcp port 1") as running:
+        counts = running.stop()
+    assert counts == [{"node": "a0", "interface": "eth0", "packets": 0, "dropped": 0}]
+    for path in assemble(tmp_path, counts, "", {}, {}).files:
+        assert list(frames(path.read_bytes())) == []
+
+
+def test_the_end_of_the_control_socket_ends_the_recording(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    with (
+        udp_socket(kernel.namespace("a0")) as udp,
+        recorder(kernel, ["a0"], tmp_path, "udp port 9") as running,
+    ):
+        udp.sendto(b"x", ("10.0.0.2", 9))
+        running.control.shutdown(socket.SHUT_RDWR)
+        running.thread.join(10)
+        assert not running.thread.is_alive()
+    assert len(list(frames(raw(tmp_path, "a0", "eth0").read_bytes()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("interface", "capture_filter", "directory", "kind", "cause"),
+    [
+        ("eth0", "tcp porrt 80", "", "InputError", "capture filter 'tcp porrt 80': "),
+        ("eth7", "", "", "LabError", "a0: capturing eth7: "),
+        ("eth0", "", "missing", "HostError", "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_recorded_is_told(
+    kernel: Kernel,
+    tmp_path: Path,
+    interface: str,
+    capture_filter: str,
+    directory: str,
+    kind: str,
+    cause: str,
+) -> None:
+    kernel.apply(hosts())
+    target = Target("a0", interface, kernel.namespace("a0"))
+    running = Recorder([target], tmp_path / directory, capture_filter)
+    heard = running.hear()
+    running.close()
+    assert heard["error"]["kind"] == kind
+    assert cause in heard["error"]["cause"]
