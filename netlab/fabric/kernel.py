@@ -200,8 +200,11 @@ class Kernel:
         end = operation.node, operation.interface
         for node, interface in (end, self._peers.get(end, end)):
             if self._switched.get((node, interface)) is not operation.enabled:
-                socket_fd = self._flushed(node).socket.fileno()
-                self._offloads.set(socket_fd, interface, enabled=operation.enabled)
+                namespace = self._find(node)
+                self._links.send(namespace.socket)
+                if (node, interface) not in self._peers:  # a bridge; a veth is there now
+                    self._flush(namespace)
+                self._offloads.set(namespace.socket.fileno(), interface, enabled=operation.enabled)
                 self._switched[node, interface] = operation.enabled
 
     def _set_qdisc(self, operation: SetQdisc) -> None:

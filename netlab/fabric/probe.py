@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from netlab.errors import HostError, KernelError
 from netlab.fabric import message, netem
@@ -12,11 +13,13 @@ from netlab.fabric.ruleset import find_nft
 from netlab.model.capabilities import Capabilities
 from netlab.model.impairment import Impairment
 
+_IPV6 = Path("/proc/sys/net/ipv6")
+
 
 def probe() -> Capabilities:
-    """Try netem in a namespace that vanishes, and look for nft. HostError without root."""
+    """Try netem in a namespace that vanishes, and look for nft and IPv6. HostError without root."""
     try:
-        return Capabilities(netem=in_thread(_has_netem), nft=find_nft())
+        return Capabilities(netem=in_thread(_has_netem), nft=find_nft(), ipv6=_IPV6.exists())
     except KernelError as error:
         if error.errno == errno.EPERM:
             raise HostError(f"this needs root ({error})", "run it with sudo") from error
