@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +142,48 @@ def test_messages_lie_on_records() -> None:
         assert message.end <= len(data)
     hello = made.session().messages[0]
     assert (hello.start, hello.end) == (0, 5 + int.from_bytes(made.client[3:5], "big"))
+
+
+def expand(secret: bytes, label: str, length: int) -> bytes:
+    """HKDF-Expand-Label of RFC 8446, section 7.1, with SHA-384, by cryptography's HKDF."""
+    name = b"tls13 " + label.encode()
+    info = struct.pack(">HB", length, len(name)) + name + b"\0"
+    return HKDFExpand(SHA384(), length, info).derive(secret)
+
+
+def sealed(secret: bytes, number: int, kind: int, content: bytes) -> bytes:
+    """A TLS 1.3 record of AES-256-GCM, with some padding (RFC 8446, section 5.2)."""
+    nonce = int.from_bytes(expand(secret, "iv", 12), "big") ^ number
+    inner = content + bytes((kind,)) + bytes(5)
+    head = struct.pack(">BHH", 23, 0x0303, len(inner) + 16)
+    return head + AESGCM(expand(secret, "key", 32)).encrypt(nonce.to_bytes(12, "big"), inner, head)
+
+
+def test_a_key_update() -> None:
+    made = default()
+    words = [line.split() for line in made.keys.splitlines()]
+    secret = next(bytes.fromhex(word[2]) for word in words if word[0] == "CLIENT_TRAFFIC_SECRET_0")
+    update = sealed(secret, 2, 22, b"\x18\0\0\1\0")  # the two requests were records 0 and 1
+    after = sealed(expand(secret, "traffic upd", 48), 0, 23, b"after the update")
+    session = decrypt(made.client + update + after, made.server, KeyLog.parse(made.keys))
+    assert session.undecrypted == ""
+    assert session.client_plain.data == made.requests + b"after the update"
+    sent = [message for message in session.messages if message.direction == "client"]
+    assert sent[-1] == ("KeyUpdate", "client", len(made.client), len(made.client + update))
+
+
+def test_an_alert() -> None:
+    made = default()
+    words = [line.split() for line in made.keys.splitlines()]
+    secret = next(bytes.fromhex(word[2]) for word in words if word[0] == "CLIENT_TRAFFIC_SECRET_0")
+    session = decrypt(made.client + sealed(secret, 2, 21, b"\1\0"), made.server, KeyLog.parse(made.keys))
+    (alert,) = session.alerts
+    assert (alert.level, alert.description, alert.direction, alert.start) == (
+        1,
+        0,
+        "client",
+        len(made.client),
+    )
 
 
 def test_streams_lead_from_plaintext_to_frames() -> None:
