@@ -42,6 +42,13 @@ class Database:
         for _ in range(self._size):
             self._slots.put_nowait(await self._first(self._ctx.now() + deadline_s))
 
+    async def close(self) -> None:
+        """Close the connections that no query has."""
+        while not self._slots.empty():
+            connection = self._slots.get_nowait()
+            if connection is not None:
+                await connection.close()
+
     async def _first(self, deadline: float) -> _Connection:
         while True:
             try:

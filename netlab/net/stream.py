@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,9 +79,9 @@ class TcpStream:
 
     async def write_eof(self) -> None:
         """Half-close: we send no more, and go on reading."""
-        if self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
         await self._writer.drain()
+        with contextlib.suppress(OSError):  # ENOTCONN: the peer has reset the connection already
+            self._writer.write_eof()
 
     async def close(self) -> None:
         """What was written goes out first, unless the peer takes longer than CLOSE_TIMEOUT_S."""

@@ -30,9 +30,13 @@ async def serve(spec: AppSpec, ctx: RoleContext) -> None:
     async def handle(stream: Stream, peer: Peer) -> None:
         await serve_http(ctx, stream, peer, app.handle)
 
-    await database.open()
-    ctx.ready(await ctx.listen(spec.listen, handle))
-    await ctx.stopped()
+    try:
+        await database.open()
+        ctx.ready(await ctx.listen(spec.listen, handle))
+        await ctx.stopped()
+        await ctx.drain()  # who is being answered needs the database
+    finally:
+        await database.close()
 
 
 class _App:

@@ -98,14 +98,17 @@ async def _splice(one: TcpStream, other: TcpStream) -> None:
 
     Raises OSError where either connection broke; then both are cut.
     """
+    broken = ""
     try:
         async with asyncio.TaskGroup() as both:
             both.create_task(_pump(one, other))
             both.create_task(_pump(other, one))
     except* OSError as group:
+        broken = str(group.exceptions[0])
+    if broken:
         one.abort()
         other.abort()
-        raise ConnectionError(str(group.exceptions[0])) from group
+        raise ConnectionError(broken)
 
 
 async def _pump(source: TcpStream, sink: TcpStream) -> None:

@@ -11,7 +11,7 @@ from netlab.model.roles import CommandSpec
 from netlab.net.context import RoleContext
 
 _POLL_S = 0.02
-_TERM_S = 1.5  # before SIGKILL; the process body gives two seconds in all
+_TERM_S = 1.5  # before SIGKILL; the process body gives three seconds in all
 
 
 async def serve(spec: CommandSpec, ctx: RoleContext) -> None:

@@ -17,7 +17,7 @@ from netlab.net.context import RoleContext
 
 FAILED = 1
 UNSUPPORTED = 127
-_STOP_S = 2.0
+_STOP_S = 3.0  # more than the context's drain, which a role may wait for
 
 Serve = Callable[[Any, RoleContext], Coroutine[Any, Any, None]]
 
@@ -73,8 +73,11 @@ async def _main(launch: Launch, events_fd: int) -> int:
             ctx = RoleContext(launch, events_fd, tasks)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, ctx.stop)
-            await _until_done(_role(launch.spec.kind)(launch.spec, ctx), ctx)
-            await ctx.drain()
+            try:
+                await _until_done(_role(launch.spec.kind)(launch.spec, ctx), ctx)
+                await ctx.drain()
+            finally:
+                ctx.stop()
             raise _EndedError  # noqa: TRY301 - the way to end a task group whose tasks run on
     except* _EndedError:
         pass
@@ -82,7 +85,7 @@ async def _main(launch: Launch, events_fd: int) -> int:
 
 
 async def _until_done(serving: Coroutine[Any, Any, None], ctx: RoleContext) -> None:
-    """Until `serving` returns; once told to stop, it has two seconds."""
+    """Until `serving` returns; once told to stop, it has three seconds."""
     role = ctx.tasks.create_task(serving)
     told = ctx.tasks.create_task(ctx.stopped())
     await asyncio.wait({role, told}, return_when=asyncio.FIRST_COMPLETED)
