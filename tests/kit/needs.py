@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 import pytest
 
+from netlab.errors import HostError
 from netlab.fabric.probe import probe
+from netlab.roles.database import find_programs
 
 
 def _root() -> bool:
@@ -24,12 +26,19 @@ def _netem() -> bool:
     return _root() and probe().netem
 
 
-_PROBES: dict[str, Callable[[], bool]] = {"root": _root, "netem": _netem}
+def _postgres() -> bool:
+    try:
+        return find_programs().initdb.is_file()  # often not on PATH
+    except HostError:
+        return False
+
+
+_PROBES: dict[str, Callable[[], bool]] = {"root": _root, "netem": _netem, "postgres": _postgres}
 
 
 @functools.cache
 def available(name: str) -> bool:
-    """Whether the machine has it: "root", "netem", or else the program of that name."""
+    """Whether the machine has it: "root", "netem", "postgres", or else the program of that name."""
     if name in _PROBES:
         return _PROBES[name]()
     return shutil.which(name) is not None or shutil.which(name, path="/usr/sbin:/sbin") is not None
