@@ -13,8 +13,7 @@ def command(
 ) -> None:
     """Take a lab down: end its roles, and with them everything it made."""
     from netlab.errors import InputError
-    from netlab.lab.client import LabClient, gc
-    from netlab.lab.up import labs
+    from netlab.lab.client import LabClient, gc, labs
 
     if everything and name:
         raise InputError("a name and --all contradict each other", "give one of them")

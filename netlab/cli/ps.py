@@ -13,8 +13,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show labs, and the nodes and roles of one; exit 1 if the one is unhealthy."""
-    from netlab.lab.client import LabClient
-    from netlab.lab.up import labs
+    from netlab.lab.client import LabClient, labs
 
     found = labs()
     if name or (len(found) == 1 and found[0]["state"] == "up"):

@@ -6,13 +6,15 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from netlab.errors import LabError
 from netlab.lab import state
 from netlab.lab.control import Message, converse
 from netlab.model.event import Event
-from netlab.model.roles import RoleSpec
+
+if TYPE_CHECKING:  # pydantic costs more than the rest of `netlab ps`
+    from netlab.model.roles import RoleSpec
 
 _ANSWER_S = 30.0
 _END_S = 15.0
@@ -163,6 +165,17 @@ def _only(found: dict[str, bool]) -> str:
     if up:
         raise LabError(f"several labs are up: {', '.join(up)}", "say which: --lab NAME")
     raise LabError("no lab is up", "netlab up FILE")
+
+
+def labs(root: Path = state.ROOT) -> list[dict[str, Any]]:
+    """Every lab there is: name, state ("up" or "dead"), pid, topology, created (seconds since 1970)."""
+    found = []
+    for directory, record, alive in state.all_labs(root):
+        entry: dict[str, Any] = {"name": directory.name, "state": "up" if alive else "dead"}
+        if record is not None:
+            entry |= {"pid": record.owner.pid, "topology": record.topology, "created": record.created}
+        found.append(entry)
+    return found
 
 
 def gc(root: Path = state.ROOT) -> list[str]:

@@ -103,10 +103,10 @@ class Supervisor:
         self._check_abandoned()
 
     def _start_wires(self) -> None:
-        from netlab.wire import relay
-
         for op in self.order.plan.operations:
             if isinstance(op, StartWire) and op.links:
+                from netlab.wire import relay
+
                 namespace = self.kernel.namespace(WIRE)
                 helper = helpers.fork(
                     "wire",

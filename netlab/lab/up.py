@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from netlab.errors import LabError
 from netlab.fabric.enter import CLONE_NEWPID, unshare
@@ -175,14 +175,3 @@ def _detach(directory: Path, boss: socket.socket) -> None:
     sandbox.close_all_except((0, 1, 2, boss.fileno()))
     os.chdir("/")
     os.umask(0o022)
-
-
-def labs(root: Path = state.ROOT) -> list[dict[str, Any]]:
-    """Every lab there is: name, state ("up" or "dead"), pid, topology, created (seconds since 1970)."""
-    found = []
-    for directory, record, alive in state.all_labs(root):
-        entry: dict[str, Any] = {"name": directory.name, "state": "up" if alive else "dead"}
-        if record is not None:
-            entry |= {"pid": record.owner.pid, "topology": record.topology, "created": record.created}
-        found.append(entry)
-    return found
