@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 from netlab.model.draft import Draft
 from netlab.model.resolve import Resolved
-from netlab.model.segments import Port, Segments, realms
+from netlab.model.segments import OUTER, Port, Segments, realms
 from netlab.model.topology import Address, InterfaceAddress, Network
 from netlab.model.yaml import Path
 
@@ -20,7 +20,6 @@ _PRIVATE = tuple(
 _RANGES = tuple(
     (network.version, int(network.network_address), int(network.broadcast_address)) for network in _PRIVATE
 )
-_PUBLIC = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,9 @@ def check_addresses(draft: Draft, resolved: Resolved, found: Segments) -> Owners
         by_segment.setdefault(use.segment, []).append(use)
     for members in by_segment.values():
         _check_segment(draft, members)
-    _check_overlaps(draft, [use for use in uses if use.scope[0] != "link-local"])
+    if resolved.complete:  # else what is one segment might look like two
+        linked = {(end.node, end.interface) for link in resolved.links for end in link.ends}
+        _check_overlaps(draft, [use for use in uses if use.port in linked and use.scope[0] != "link-local"])
     _check_overlaps_at_nat(draft, resolved, uses)
     _check_gateways(draft, resolved, found, owners)
     return owners
@@ -95,7 +96,7 @@ def _scope(address: InterfaceAddress, start: int, segment: int, realm: int) -> t
     if version == 6 and start >> 118 == 0x3FA:  # fe80::/10
         return ("link-local", segment)
     private = any(version == one and low <= start <= high for one, low, high in _RANGES)
-    return (f"ipv{version}", realm if private else _PUBLIC)
+    return (f"ipv{version}", realm if private else OUTER)
 
 
 def _check_usable(draft: Draft, use: _Use) -> None:
@@ -138,16 +139,19 @@ def _check_segment(draft: Draft, members: list[_Use]) -> None:
 def _check_overlaps(draft: Draft, uses: list[_Use]) -> None:
     """No address block on two segments: a router would not know which is meant."""
     order = {id(use): index for index, use in enumerate(uses)}
+    found: dict[tuple[object, ...], tuple[_Use, _Use]] = {}
     widest: _Use | None = None
     for use in sorted(uses, key=lambda one: (one.scope, one.start, -one.end)):
         if widest is None or widest.scope != use.scope or use.start > widest.end:
             widest = use
         elif use.segment != widest.segment and use.address.ip != widest.address.ip:
             later, other = sorted((use, widest), key=lambda one: -order[id(one)])
-            message = f"subnet {later.address.network} overlaps {other.address.network} of {other.name}"
-            draft.add(later.path, message, "they are on different segments, so they need different subnets")
+            found.setdefault((use.segment, use.start, use.end, widest.segment), (later, other))
         if use.end > widest.end:
             widest = use
+    for later, other in found.values():  # once for two segments, however many interfaces they have
+        message = f"subnet {later.address.network} overlaps {other.address.network} of {other.name}"
+        draft.add(later.path, message, "they are on different segments, so they need different subnets")
 
 
 def _check_overlaps_at_nat(draft: Draft, resolved: Resolved, uses: list[_Use]) -> None:
@@ -214,7 +218,7 @@ def _check_next_hop(
             draft.add(path, f"nobody on the segment of {name}:{near[0]} has {hop}", routers)
     elif owner[0] == name:
         draft.add(path, f"{hop} is an address of `{name}` itself")
-    elif resolved.nodes[owner[0]].kind != "router":
+    elif resolved.nodes[owner[0]].kind != "router" and not draft.is_broken("nodes", owner[0], "kind"):
         draft.add(path, f"{hop} is on `{owner[0]}`, which does not forward", "say `kind: router` there")
 
 

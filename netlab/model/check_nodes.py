@@ -39,6 +39,8 @@ def check_nodes(draft: Draft, resolved: Resolved, found: Segments) -> None:
 
 def _check_kind(draft: Draft, name: str, node: Node) -> None:
     path = ("nodes", name)
+    if draft.is_broken(*path, "kind"):
+        return
     if node.kind == "switch":
         if node.roles:
             draft.add((*path, "roles"), "a switch has no roles", "put them on a host", True)

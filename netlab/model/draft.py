@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
 from netlab.errors import Problem
-from netlab.model.entries import TopologyEntry
+from netlab.model.entries import NodeEntry, TopologyEntry
 from netlab.model.explain import Fault, faults, places
 from netlab.model.yaml import Document, Path
 
@@ -66,12 +67,24 @@ def draft(document: Document) -> Draft | None:
     if not isinstance(document.root, dict):
         return None
     kept: dict[Path, list[int]] = {}
+    cuts.discard(())
     root = {"name": "unnamed", "nodes": {}, **_without(document.root, (), cuts, kept)}
     try:
         entry = TopologyEntry.model_validate(root)
     except ValidationError as error:
         raise AssertionError(f"cutting {sorted(map(str, cuts))} left a bad shape: {error}") from error
-    return Draft(document, entry, document.problems, cuts, kept)
+    missing: set[Path] = {(key,) for key in ("name", "nodes") if key not in document.root}
+    return Draft(document, entry, document.problems, cuts | missing | _meant(cuts), kept)
+
+
+def _meant(cuts: set[Path]) -> set[Path]:
+    """The keys of nodes that were probably meant by unknown ones: what they should say isn't known."""
+    meant: set[Path] = set()
+    for path in cuts:
+        if len(path) == 3 and path[0] == "nodes":
+            close = get_close_matches(str(path[2]), NodeEntry.model_fields, n=1)
+            meant |= {(*path[:2], key) for key in close}
+    return meant
 
 
 def _report(document: Document, found: list[Fault]) -> None:

@@ -117,22 +117,23 @@ def _pattern_fault(path: Path, value: str, at_key: bool) -> Fault:
 
 
 def _sentence(path: Path, kind: str, context: Mapping[str, Any], value: Any) -> str:
-    name = next((str(step) for step in reversed(path) if isinstance(step, str)), "the file")
+    key = next((step for step in reversed(path) if isinstance(step, str)), None)
+    name = f"`{key}`" if key is not None else "the file"
     wanted = _WANTED.get(kind.rpartition("_")[0])
     shown = f"`{value}`" if isinstance(value, str | int | float) else _shape(value)
     match kind:
         case "too_short":
-            return f"`{name}` is empty; it needs at least {context['min_length']}"
+            return f"{name} is empty; it needs at least {context['min_length']}"
         case "greater_than_equal":
-            return f"`{name}` is {value}; the least is {context['ge']}"
+            return f"{name} is {value}; the least is {context['ge']}"
         case "less_than_equal":
-            return f"`{name}` is {value}; the most is {context['le']}"
+            return f"{name} is {value}; the most is {context['le']}"
         case "greater_than":
-            return f"`{name}` must be more than {context['gt']}"
+            return f"{name} must be more than {context['gt']}"
     if kind == "string_type" and isinstance(value, int | float):
-        return f"`{name}` must be text; put {shown} in quotes"
+        return f"{name} must be text; put {shown} in quotes"
     item = "an item of " if path and isinstance(path[-1], int) else ""
-    return f"{item}`{name}` must be {wanted or 'something else'}, not {shown}"
+    return f"{item}{name} must be {wanted or 'something else'}, not {shown}"
 
 
 def _shape(value: Any) -> str:

@@ -123,12 +123,16 @@ class _Ends:
 
     def _exists(self, path: Path, name: str, interface: str) -> bool:
         node = self.nodes[name]
-        if interface in node.interfaces or self.draft.is_broken("nodes", name, "interfaces", interface):
-            return interface in node.interfaces
+        if interface in node.interfaces:
+            return True
+        if self.draft.is_broken("nodes", name, "interfaces", interface):
+            return False
         if node.kind == "switch":
             if valid_interface(interface):
                 return True
             self.draft.add(path, f"`{interface}` can't be an interface's name", name_rule(interface))
+            return False
+        if self.draft.is_broken("nodes", name, "kind"):
             return False
         known = nearest(interface, node.interfaces, "its interfaces")
         self.draft.add(path, f"node `{name}` has no interface `{interface}`", known)
@@ -151,11 +155,24 @@ class _Ends:
         free = [one for one in node.interfaces if one not in taken]
         if len(free) == 1:
             return free[0]
-        if not self.draft.is_broken("nodes", name, "interfaces"):
-            few = "no interface" if not free else f"{len(free)} interfaces"
-            choice = " or ".join(f"{name}:{one}" for one in free) or f"declare one in node `{name}`"
-            self.draft.add(path, f"node `{name}` has {few} without a link, so which is meant?", choice)
+        if self._unknown(name):
+            return None
+        if free:
+            choice = " or ".join(f"{name}:{one}" for one in free)
+            self.draft.add(path, f"node `{name}` has {len(free)} interfaces; which is meant?", choice)
+        elif node.interfaces:
+            self.draft.add(path, f"every interface of node `{name}` is in another link", "give it one more")
+        else:
+            self.draft.add(
+                path, f"node `{name}` has no interface", "give it one, such as `eth0: 10.0.0.1/24`"
+            )
         return None
+
+    def _unknown(self, name: str) -> bool:
+        """True where a node's interfaces, or whether it is a switch, could not be read."""
+        return self.draft.is_broken("nodes", name, "interfaces") or self.draft.is_broken(
+            "nodes", name, "kind"
+        )
 
 
 def port_name(peer: str, taken: set[str]) -> str:

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from netlab.model.entries import TopologyEntry
+from netlab.model.units import format_duration
 
 
 def schema() -> dict[str, Any]:
@@ -28,11 +29,13 @@ def text() -> str:
 
 
 def _tidy(value: Any) -> Any:
-    """Without titles and null defaults, which pydantic adds and an editor would offer."""
+    """Without titles and null defaults, which pydantic adds; default durations as they are written."""
     if isinstance(value, list):
         return [_tidy(one) for one in value]
     if not isinstance(value, dict):
         return value
+    if value.get("maximum") == 0 and value.get("default"):
+        value["default"] = format_duration(value["default"])
     shape = "type" in value or "anyOf" in value or "$ref" in value or "const" in value
     return {
         key: _tidy(one)

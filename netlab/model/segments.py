@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from netlab.model.topology import Link, Node
 
 Port = tuple[str, str]  # node, interface
+OUTER = -1  # the realm that is behind no address translation
 
 
 class _Sets:
@@ -43,17 +44,17 @@ class Segments:
 
 def segments(nodes: Mapping[str, Node], links: Sequence[Link]) -> Segments:
     """The segments, in the order of their first interface in the topology."""
-    number: dict[Port, int] = {}
+    number: dict[tuple[str, str | None], int] = {}  # a switch is one, whatever its ports
     for name, node in nodes.items():
         if node.kind == "switch":
-            number[name, ""] = len(number)
+            number[name, None] = len(number)
         else:
             for interface in node.interfaces:
                 number[name, interface] = len(number)
     sets = _Sets(len(number))
 
     def key(node: str, interface: str) -> int:
-        return number[node, "" if nodes[node].kind == "switch" else interface]
+        return number[node, None if nodes[node].kind == "switch" else interface]
 
     loops = tuple(
         index
@@ -63,26 +64,32 @@ def segments(nodes: Mapping[str, Node], links: Sequence[Link]) -> Segments:
     return _gathered(number, sets, loops)
 
 
-def _gathered(number: Mapping[Port, int], sets: _Sets, loops: tuple[int, ...]) -> Segments:
+def _gathered(number: Mapping[tuple[str, str | None], int], sets: _Sets, loops: tuple[int, ...]) -> Segments:
     members: dict[int, list[Port]] = {}
-    for port, index in number.items():
-        if port[1]:
-            members.setdefault(sets.root(index), []).append(port)
+    for (node, interface), index in number.items():
+        if interface is not None:
+            members.setdefault(sets.root(index), []).append((node, interface))
     of = {port: index for index, ports in enumerate(members.values()) for port in ports}
     return Segments(tuple(tuple(ports) for ports in members.values()), of, loops)
 
 
 def realms(nodes: Mapping[str, Node], found: Segments) -> list[int]:
-    """Segment ─► realm: segments joined by routers, except across address translation.
+    """Segment ─► realm: what is behind one address translation is one realm, all the rest is another.
 
     Private addresses need be unique only within a realm.
     """
     sets = _Sets(len(found.ports))
+    inner: list[int] = []
     for name, node in nodes.items():
         if node.kind == "router":
             outs = {rule.out for rule in node.nat}
-            _join_all(sets, [found.of[name, one] for one in node.interfaces if one not in outs])
-    return [sets.root(index) for index in range(len(found.ports))]
+            insides = [found.of[name, one] for one in node.interfaces if one not in outs]
+            _join_all(sets, insides)
+            if node.nat:
+                inner += insides
+    behind = {sets.root(segment) for segment in inner}
+    roots = [sets.root(index) for index in range(len(found.ports))]
+    return [root if root in behind else OUTER for root in roots]
 
 
 def _join_all(sets: _Sets, items: Iterable[int]) -> None:
