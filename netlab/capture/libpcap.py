@@ -18,10 +18,13 @@ from netlab.errors import HostError, InputError, KernelError, LabError
 
 TIMEOUT_MS = 20  # how long the kernel fills a block of the ring before it hands it over
 _RING_BYTES = 2 * 1024 * 1024
+_SMALLEST_RING_BYTES = 512 * 1024  # two of libpcap's blocks: one to fill, one to read
+_ALL_RINGS_BYTES = 512 * 1024 * 1024  # the kernel takes this memory at once, and it can't be swapped
 _FILE_BUFFER_BYTES = 1024 * 1024
 _NANOSECONDS = 1  # PCAP_TSTAMP_PRECISION_NANO
 _ETHERNET = 1  # DLT_EN10MB
 _BREAK = -2  # PCAP_ERROR_BREAK
+_PERMISSION_DENIED = -8  # PCAP_ERROR_PERM_DENIED
 _ANY_MASK = 0xFFFFFFFF  # PCAP_NETMASK_UNKNOWN
 _CLONE_NEWNET = 0x40000000
 _IOFBF = 0
@@ -127,6 +130,11 @@ def _compile(handle: int, expression: str, program: _Program) -> None:
         raise InputError(f"capture filter {expression!r}: {cause}", "see pcap-filter(7)")
 
 
+def ring_bytes(captures: int) -> int:
+    """How large the kernel's ring of each of so many captures is: 2 MiB, or less where they are many."""
+    return max(_SMALLEST_RING_BYTES, min(_RING_BYTES, _ALL_RINGS_BYTES // max(captures, 1)))
+
+
 def enter(namespace_fd: int) -> None:
     """Moves this thread, and no other, into a network namespace. Raises KernelError."""
     if _libc().setns(namespace_fd, _CLONE_NEWNET) != 0:
@@ -140,12 +148,17 @@ class Capture:
     called from another thread. `run` closes everything.
     """
 
-    def __init__(self, interface: str, path: Path, snaplen: int, capture_filter: str) -> None:
-        """Raises LabError (the interface), InputError (the filter), HostError (libpcap, the file)."""
+    def __init__(
+        self, interface: str, path: Path, snaplen: int, capture_filter: str, ring: int = _RING_BYTES
+    ) -> None:
+        """`ring`: bytes of the kernel's ring.
+
+        Raises LabError (the interface), InputError (the filter), HostError (libpcap, the file).
+        """
         self.interface = interface
         self.path = path
         self.dropped = 0
-        self._handle: int = _activated(interface, snaplen)
+        self._handle: int = _activated(interface, snaplen, ring)
         try:
             if capture_filter:
                 self._filter(capture_filter)
@@ -215,7 +228,7 @@ class Capture:
         return LabError(f"{doing} {self.interface}: {_pcap().pcap_geterr(self._handle).decode()}")
 
 
-def _activated(interface: str, snaplen: int) -> int:
+def _activated(interface: str, snaplen: int, ring: int) -> int:
     """A handle that captures. Raises LabError."""
     pcap, cause = _pcap(), ctypes.create_string_buffer(256)
     handle: int | None = pcap.pcap_create(interface.encode(), cause)
@@ -224,11 +237,12 @@ def _activated(interface: str, snaplen: int) -> int:
     pcap.pcap_set_snaplen(handle, snaplen)
     pcap.pcap_set_promisc(handle, 1)
     pcap.pcap_set_timeout(handle, TIMEOUT_MS)
-    pcap.pcap_set_buffer_size(handle, _RING_BYTES)
+    pcap.pcap_set_buffer_size(handle, ring)
     pcap.pcap_set_tstamp_precision(handle, _NANOSECONDS)
     status = pcap.pcap_activate(handle)
     if status < 0:
         said = pcap.pcap_geterr(handle).decode() or pcap.pcap_statustostr(status).decode()
         pcap.pcap_close(handle)
-        raise LabError(f"capturing {interface}: {said}", "capturing needs root and an existing interface")
+        remedy = "capturing needs root" if status == _PERMISSION_DENIED else ""
+        raise LabError(f"capturing {interface}: {said}", remedy)
     return handle

@@ -7,6 +7,7 @@ clock and one stop hold for all of them.
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from netlab.proto import pcap
 
 # The kernel hands a block of its ring over after one timeout; three leave room for a busy machine.
 _DRAIN_S = 3 * libpcap.TIMEOUT_MS / 1000
+_DESCRIPTORS_EACH = 8  # the ring's socket, an eventfd, the file; some more while libpcap starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def serve(
     ends it.
     """
     try:
+        _allow_descriptors(len(targets) * _DESCRIPTORS_EACH)
         recording = _Recording(targets, directory, snaplen, capture_filter)
         try:
             _tell(control, {"ready": True})
@@ -56,6 +59,14 @@ def serve(
     except NetlabError as error:
         kind, cause = type(error).__name__, error.cause
         _tell(control, {"error": {"kind": kind, "cause": cause, "remedy": error.remedy}})
+
+
+def _allow_descriptors(more: int) -> None:
+    """Raises the soft limit of open files by so many, as far as the hard limit lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = soft + more if hard == resource.RLIM_INFINITY else min(soft + more, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tell(control: socket.socket, message: dict[str, Any]) -> None:
@@ -93,6 +104,7 @@ class _Recording:
         self.directory = directory
         self.snaplen = snaplen
         self.filter = capture_filter
+        self.ring = libpcap.ring_bytes(len(targets))
         self.captures: dict[Target, libpcap.Capture] = {}
         self.failures: list[Exception] = []
         self.started: SimpleQueue[Target] = SimpleQueue()
@@ -110,7 +122,7 @@ class _Recording:
             try:
                 libpcap.enter(target.namespace_fd)
                 path = raw(self.directory, target.node, target.interface)
-                capture = libpcap.Capture(target.interface, path, self.snaplen, self.filter)
+                capture = libpcap.Capture(target.interface, path, self.snaplen, self.filter, self.ring)
                 self.captures[target] = capture
             finally:
                 self.started.put(target)
