@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from shutil import copyfile
 from typing import Any
 
 from netlab.capture.assemble import annotate, assemble
-from netlab.capture.files import Counts
-from netlab.errors import InputError, LabError
+from netlab.capture.files import Counts, stem
+from netlab.decode.frame import frames
+from netlab.errors import InputError, LabError, RoleError
 from netlab.lab import state
 from netlab.lab.client import LabClient
 from netlab.lab.up import up
@@ -57,7 +59,8 @@ def rest(options: Options, say: Say) -> Outcome:
     """Run the scenario and read what it captured. `say` hears what is being done.
 
     Brings the lab up if it isn't, and takes down what it brought up unless `keep`. If anything
-    fails, the capture is stopped, the lab is down if this brought it up, and the run directory gone.
+    fails, the capture is stopped, the lab is down if this brought it up (unless `keep`, where only
+    a request failed), and the run directory gone.
     Raises what `up` raises; InputError for a topology without a client; LabError where a request
     failed; CaptureError where the capture doesn't show a request.
     """
@@ -103,7 +106,7 @@ def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
     )
     (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
     found = outcome(folder)
-    annotate(folder / run.capture.file, comments(found))
+    _comment(folder, run.capture.file, comments(found))
     report = json.dumps(document(str(folder), found.trace, found.claims), indent=2, ensure_ascii=False)
     (folder / "report.json").write_text(report + "\n", encoding="utf-8")
     return found
@@ -135,12 +138,15 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
     state.require_root()
     say(f"bringing the lab {name} up ({options.topology})")
     lab = up(options.topology, name, leashed=True, progress=_steps(say))
-    done = False
+    keep = False
     try:
         yield lab
-        done = True
+        keep = options.keep
+    except LabError:
+        keep = options.keep  # to look into what failed
+        raise
     finally:
-        if done and options.keep:
+        if keep:
             lab.release()
             say(f"the lab {name} stays up; to end it: netlab down {name}")
         else:
@@ -165,6 +171,9 @@ def _captured(lab: LabClient, node: str, role: ClientSpec, folder: Path) -> _Cap
     try:
         spec = role.model_copy(update={"requests": REQUESTS})
         asked = lab.run(node, spec, timeout_s=_TIMEOUT_S)
+    except RoleError:
+        refuse_failed(lab.events_since(offset))
+        raise
     finally:
         stats = lab.stop_capture()
     ended = time.time_ns()
@@ -182,7 +191,9 @@ def refuse_failed(events: Sequence[Event]) -> None:
         if event.event == "request-failed"
     ]
     if causes:
-        raise LabError("no answer: " + "; ".join(causes), "see what the roles say: netlab logs NODE")
+        raise LabError(
+            "no answer: " + "; ".join(causes), "run it again with --keep, then see: netlab logs NODE"
+        )
 
 
 def merged(asked: Sequence[Event], others: Sequence[Event]) -> tuple[Event, ...]:
@@ -201,6 +212,20 @@ def comments(found: Outcome) -> dict[int, str]:
             what = f"{variant.name}: {hop.direction}" + (f", {hop.change}" if hop.change else "")
             said.setdefault(hop.frame, []).append(what)
     return {frame: "; ".join(texts) for frame, texts in said.items()}
+
+
+def _comment(folder: Path, merged_file: str, said: Mapping[int, str]) -> None:
+    """Puts the comments into the merged file, and into the file of each interface, which counts its own."""
+    seen: Counter[str] = Counter()
+    of_hop: dict[str, dict[int, str]] = {}
+    for frame in frames((folder / merged_file).read_bytes(), merged_file):
+        name = stem(frame.node, frame.interface)
+        seen[name] += 1
+        if frame.number in said:
+            of_hop.setdefault(name, {})[seen[name]] = said[frame.number]
+    annotate(folder / merged_file, said)
+    for name, texts in of_hop.items():
+        annotate(folder / "hops" / f"{name}.pcapng", texts)
 
 
 def _counts(one: Mapping[str, Any]) -> Counts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from netlab.model.units import format_duration
 from netlab.trace.dialogue import Passage
 from netlab.trace.leg import Network
 from netlab.trace.packet import Journey, Packet
@@ -65,7 +66,10 @@ def _carried(before: Packet, packet: Packet, run: Run) -> str:
     """The medium that brought it, where it only crossed a link."""
     here, there = (f"{one.frame.node}:{one.frame.interface}" for one in (packet, before))
     link = run.link_at(here)
-    return f"over {link.medium}" if link is not None and link.medium and link.other(here) == there else ""
+    if link is None or link.other(here) != there:
+        return ""
+    delay_ns = link.sent_by(there).delay_ns
+    return f"over {link.medium or 'the link'}" + (f", delay {format_duration(delay_ns)}" if delay_ns else "")
 
 
 def _new_leg(before: Passage | None, passage: Passage) -> str:
