@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -22,9 +23,11 @@ import pytest
 from netlab.errors import HostError
 from netlab.fabric.enter import mount
 from netlab.model.launch import Launch
-from netlab.model.roles import DatabaseSpec
+from netlab.model.roles import AppSpec, DatabaseSpec
+from netlab.roles import app
 from netlab.roles.database import find_programs
 from tests.kit.poll import poll_until
+from tests.kit.roles_in_process import running
 
 pytestmark = pytest.mark.needs("postgres")
 PORT = 5432
@@ -177,6 +180,41 @@ def test_sql_crosses_the_wire_in_the_clear_on_every_address(tmp_path: Path) -> N
                 while b"Alice Johnson" not in answer:
                     answer += (data := sock.recv(65_536))
                     assert data, answer
+
+
+def test_the_app_answers_from_it_and_says_so_when_it_is_gone(tmp_path: Path) -> None:
+    with database(tmp_path) as role:
+        role.ready()
+        found, missing, gone = asyncio.run(ask_the_app(tmp_path, role))
+    assert found == (
+        200,
+        {
+            "id": 42,
+            "name": "Alice Johnson",
+            "email": "alice@example.com",
+            "status": "active",
+            "created_at": "2023-05-15T10:30:00Z",
+        },
+    )
+    assert (missing[0], gone[0]) == (404, 503)
+
+
+async def ask_the_app(directory: Path, role: Role) -> list[tuple[int, dict[str, Any]]]:
+    """What the app role answers for users 42 and 43, and for 42 once the database has ended."""
+    spec = AppSpec(database=f"127.0.0.1:{PORT}")
+    async with running(lambda spec, ctx, _: app.serve(spec, ctx), spec, directory, "app", ()):
+        answers = [await get(f"/user/{number}") for number in (42, 43)]
+        role.process.terminate()
+        await asyncio.to_thread(role.status)
+        return [*answers, await get("/user/42")]
+
+
+async def get(path: str) -> tuple[int, dict[str, Any]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), json.loads(body)
 
 
 def test_open_connections_do_not_hold_up_the_end(tmp_path: Path) -> None:
