@@ -163,7 +163,7 @@ def _only(found: dict[str, bool]) -> str:
     if len(up) == 1:
         return up[0]
     if up:
-        raise LabError(f"several labs are up: {', '.join(up)}", "say which: --lab NAME")
+        raise LabError(f"several labs are up: {', '.join(up)}", "say which one you mean")
     raise LabError("no lab is up", "netlab up FILE")
 
 

@@ -1,0 +1,64 @@
+"""Launch documents and node files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from netlab.lab.launching import Launches, NodeFiles, hosts, resolv_conf, role_seed
+from netlab.model.roles import ClientSpec, CommandSpec, ProxySpec, Route
+from netlab.plan.ops import Plan, StartRole
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ADDRESSES = {"a": ("10.0.0.1", "2001:db8::1"), "b": ("10.0.0.2",)}
+COMMAND = CommandSpec(argv=("true",))
+PROXY = ProxySpec(names=("api.example.com",), routes=(Route(upstreams=("10.0.0.9:80",)),), jwt=True)
+
+
+def launches(*starts: StartRole, seed: int = 1) -> Launches:
+    plan = Plan("lab", starts, (), ADDRESSES, {"a": ("10.0.0.53",)}, {"10.0.0.0/24": "London"}, "none")
+    return Launches("lab", plan, seed, NOW)
+
+
+def test_a_proxy_gets_its_certificate_and_the_key_of_tokens() -> None:
+    made = launches(StartRole("b", "proxy", PROXY, ("api.example.com",)))
+    document = made.document("b", "proxy", PROXY, ("api.example.com",), NOW)
+    assert document.identity is not None
+    assert document.identity.chain_pem.count("BEGIN CERTIFICATE") == 2
+    assert "PUBLIC KEY" in document.jwt_public_pem
+    assert document.bearer_token == ""
+    assert document.trust_pem == made.trust_pem != ""
+    assert document.addresses == ("10.0.0.2",)
+    assert document.locations == {"10.0.0.0/24": "London"}
+
+
+def test_a_client_gets_a_token_only_if_it_is_to_send_one() -> None:
+    made = launches()
+    silent = made.document("a", "client", ClientSpec(), (), NOW)
+    assert (silent.bearer_token, silent.identity, silent.jwt_public_pem) == ("", None, "")
+    assert silent.resolvers == ("10.0.0.53",)
+    assert made.document("a", "client", ClientSpec(bearer="42"), (), NOW).bearer_token.count(".") == 2
+
+
+def test_a_lab_of_programs_alone_has_no_authority() -> None:
+    made = launches(StartRole("a", "command", COMMAND))
+    assert made.document("a", "command", COMMAND, (), NOW).trust_pem == ""
+    assert "authority" not in vars(made)
+
+
+def test_seeds_differ_by_role_and_repeat() -> None:
+    seeds = {role_seed(1, "a", "app"), role_seed(1, "b", "app"), role_seed(2, "a", "app")}
+    assert len(seeds) == 3
+    assert role_seed(1, "a", "app") in seeds
+
+
+def test_the_files_of_a_node(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path, launches().plan, "PEM")
+    place = files.of("a")
+    assert files.of("a") == place
+    assert (place / "resolv.conf").read_text() == resolv_conf(("10.0.0.53",)) == "nameserver 10.0.0.53\n"
+    assert (files.of("b") / "resolv.conf").read_text().startswith("#")
+    assert (place / "hosts").read_text() == hosts(ADDRESSES)
+    assert "2001:db8::1 a\n" in hosts(ADDRESSES)
+    assert (place / "trust.pem").read_text() == "PEM"
+    assert "files dns" in (place / "nsswitch.conf").read_text()
