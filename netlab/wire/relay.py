@@ -29,7 +29,6 @@ from netlab.wire.wakeup import EARLY_NS, Wakeup
 
 _CONTROL_EVERY_NS: Final = 10_000_000  # a busy relay still looks at its control socket so often
 _CROWD: Final = 8  # frames in one round, coming and going, that make it a crowd
-_UNHURRIED_NS: Final = 500_000
 _PRIORITY: Final = 10  # of SCHED_FIFO; above ordinary programs, below the kernel's own threads
 
 
@@ -52,7 +51,6 @@ class Relay:
         self._transmitter = Transmitter(self._socket.fileno(), tuple(self._out))
         self._control = Control(control, Requests(links, self._ring.dropped, self._schedule.__len__))
         self._ended = False
-        self._unhurried = self._has_time()
         signal.signal(signal.SIGTERM, self._end)
         self._sleeper = Sleeper((control.fileno(), self._socket.fileno()), signal.SIGTERM)
         self._wakeup = Wakeup()
@@ -68,7 +66,7 @@ class Relay:
             due = self._schedule.due(now_ns + self._wakeup.lead_ns + (EARLY_NS if crowded else 0), BATCH)
             if due:
                 self._release(due, now_ns)
-            crowded = self._unhurried and came + len(due) >= _CROWD
+            crowded = came + len(due) >= _CROWD
             if now_ns - self._control_seen_ns > _CONTROL_EVERY_NS:
                 self._sleep(0, now_ns)
             elif came < BATCH and len(due) < BATCH:
@@ -134,12 +132,6 @@ class Relay:
             self._wakeup.woke(now_ns + rest_ns, self._control_seen_ns)
         if asked:
             self._ended = not self._control.answer() or self._ended
-            self._unhurried = self._has_time()
-
-    def _has_time(self) -> bool:
-        """True where no link has so short a delay that a frame must be seen at once."""
-        impairments = [machine.impairment for machine in self._machines]
-        return all(each.delay_ns - each.jitter_ns >= _UNHURRIED_NS for each in impairments)
 
 
 def _index(interface: str) -> int:
