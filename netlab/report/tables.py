@@ -13,6 +13,7 @@ from netlab.trace.claim import Claim, Verdict
 from netlab.trace.story import Hop, LayerTable, Span, Variant
 
 _BAR = 24
+_ARP_MS = 0.5  # of a wait that is worth a line: in a new lab every link has one; JSON has them all
 _SHOWN = 98
 _VERDICT = {
     Verdict.HOLDS: "green",
@@ -73,6 +74,8 @@ def waterfall(variant: Variant) -> Table:
     )
     guide = budget.budget(variant)
     for span in variant.spans:
+        if span.name.startswith("ARP ") and span.duration_ms < _ARP_MS:
+            continue
         table.add_row(
             Text("  " * span.depth + span.name, overflow="fold"),
             f"{span.duration_ms:.2f}",

@@ -17,6 +17,7 @@ from netlab.trace.hops import hop_table
 from netlab.trace.leg import Network, network
 from netlab.trace.message import trace_id_in
 from netlab.trace.names import dns_spans
+from netlab.trace.neighbours import Resolution, resolutions, with_waits
 from netlab.trace.osi import layer_table
 from netlab.trace.packet import packets_of
 from netlab.trace.run import Run
@@ -53,13 +54,21 @@ def variants(
     captured: Iterable[Frame], events: Sequence[Event], keys: KeyLog, run: Run
 ) -> tuple[Variant, ...]:
     """The story of each request that a client's `request-start` announces, in their order."""
-    joined = network(packets_of(captured))
+    frames_seen = tuple(captured)
+    joined = network(packets_of(frames_seen))
+    asked = resolutions(frames_seen)
     dialogues = [dialogue(leg, keys) for leg in joined.legs]
     clicks = [event for event in events if event.event == "request-start"]
-    return tuple(_variant(click, dialogues, joined, run) for click in clicks)
+    return tuple(_variant(click, dialogues, joined, asked, run) for click in clicks)
 
 
-def _variant(click: Event, dialogues: Sequence[Dialogue], joined: Network, run: Run) -> Variant:
+def _variant(
+    click: Event,
+    dialogues: Sequence[Dialogue],
+    joined: Network,
+    asked: Sequence[Resolution],
+    run: Run,
+) -> Variant:
     trace_id = trace_id_in(str(click.data.get("traceparent", "")).encode())
     name, url = str(click.data.get("name", "")), str(click.data.get("url", ""))
     found = passages(dialogues, joined, trace_id) if trace_id else ()
@@ -70,6 +79,10 @@ def _variant(click: Event, dialogues: Sequence[Dialogue], joined: Network, run: 
     host = urlsplit(url).hostname or ""
     window = click.time_ns, first.asked.time_ns
     tls = crossed[0].tls
+    spans = (
+        *dns_spans(joined, run, click.node, host, window),
+        *waterfall(crossed, run, click.time_ns),
+    )
     return Variant(
         name,
         url,
@@ -77,10 +90,7 @@ def _variant(click: Event, dialogues: Sequence[Dialogue], joined: Network, run: 
         _status(first),
         click.time_ns,
         first.received.time_ns,
-        (
-            *dns_spans(joined, run, click.node, host, window),
-            *waterfall(crossed, run, click.time_ns),
-        ),
+        with_waits(spans, asked, joined),
         hop_table(found, joined, run, click.time_ns),
         _tables(found, joined, run),
         tls.version if tls is not None else "",

@@ -143,3 +143,10 @@ def test_claims_point_to_frames() -> None:
 def test_about_ten(value: float, verdict: Verdict) -> None:
     assert about(value, 10) is verdict
     assert band(value, 9, 11) is verdict
+
+
+def test_time_that_went_into_arp_is_said_but_not_taken_off() -> None:
+    waits = Span("ARP router:out", "router", 5 * MS, 40 * MS, 1, (7, 8), 1)
+    cold = guide_direct(DNS=span("DNS", 120))
+    found = judged(replaced(guide_variants(), replace(cold, spans=(*cold.spans, waits))), "dns-cold")
+    assert (found.measured, found.verdict) == ("120.0 ms, 35.0 of it ARP", REFUTED)
