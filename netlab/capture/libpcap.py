@@ -12,6 +12,7 @@ import mmap
 import os
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from netlab.errors import HostError, InputError, KernelError, LabError
@@ -158,6 +159,8 @@ class Capture:
         self.interface = interface
         self.path = path
         self.dropped = 0
+        self._closing = Lock()  # stop() must not reach for a handle that run() has closed
+        self._closed = False
         self._handle: int = _activated(interface, snaplen, ring)
         try:
             if capture_filter:
@@ -202,12 +205,16 @@ class Capture:
             if pcap.pcap_dump_flush(self._dumper) != 0 or _libc().ferror(self._file):
                 raise HostError(f"{self.path}: the packets could not all be written", "is the disk full?")
         finally:
-            pcap.pcap_dump_close(self._dumper)
-            pcap.pcap_close(self._handle)
+            with self._closing:
+                self._closed = True
+                pcap.pcap_dump_close(self._dumper)
+                pcap.pcap_close(self._handle)
 
     def stop(self) -> None:
         """Ends `run`, which then writes what the kernel has handed over by now."""
-        _pcap().pcap_breakloop(self._handle)
+        with self._closing:
+            if not self._closed:
+                _pcap().pcap_breakloop(self._handle)
 
     def _drain(self, write: ctypes.c_void_p) -> None:
         pcap, cause = _pcap(), ctypes.create_string_buffer(256)

@@ -222,6 +222,16 @@ def test_a_link_that_goes_down_does_not_end_the_recording(kernel: Kernel, tmp_pa
         assert payloads == {b"before", b"after"}, node
 
 
+def test_an_interface_that_disappears_is_told(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    with recorder(kernel, ["a0", "b0"], tmp_path) as running:
+        run_inside(kernel.namespace("a0"), "ip", "link", "del", "eth0")
+        running.control.sendall(b'{"op": "stop"}\n')
+        heard = running.hear()
+    assert heard["error"]["kind"] == "LabError"
+    assert "capturing eth0: The interface disappeared" in heard["error"]["cause"], heard
+
+
 def test_silent_interfaces_have_valid_files(kernel: Kernel, tmp_path: Path) -> None:
     kernel.apply(hosts())
     with recorder(kernel, ["a0"], tmp_path, "tcp port 1") as running:
