@@ -16,7 +16,7 @@ from typing import assert_never
 
 from netlab.errors import HostError, KernelError, LabError
 from netlab.fabric import message, netem, ruleset, sysctl
-from netlab.fabric.carrier import Interface, wait_for_carrier
+from netlab.fabric.carrier import wait_for_addresses, wait_for_carrier
 from netlab.fabric.describe import describe
 from netlab.fabric.enter import CLONE_NEWNET, enter, in_thread, unshare
 from netlab.fabric.namespace import Namespace
@@ -50,7 +50,8 @@ class Kernel:
     def __init__(self) -> None:
         self._namespaces: dict[str, Namespace] = {}
         self._links = Batch()  # veths: each is of two namespaces, so any namespace's socket will do
-        self._new: list[Interface] = []
+        self._new: list[tuple[Namespace, str]] = []
+        self._ipv6: dict[str, Namespace] = {}
         self._peers: dict[tuple[str, str], tuple[str, str]] = {}
         self._offloads = Offloads()
         self._switched: dict[tuple[str, str], bool] = {}
@@ -123,8 +124,11 @@ class Kernel:
                 raise KernelError(describe(operation), error.errno or 0) from error
         for namespace in self._namespaces.values():
             self._flush(namespace)
-        new, self._new = self._new, []
-        wait_for_carrier(new, time.monotonic() + _CARRIER_S)
+        deadline = time.monotonic() + _CARRIER_S
+        wait_for_carrier(self._new, deadline)
+        wait_for_addresses(self._ipv6.values(), deadline)
+        self._new.clear()
+        self._ipv6.clear()
         progress(len(operations))
 
     def _begin(self, operation: Operation) -> None:
@@ -135,6 +139,8 @@ class Kernel:
             case AddAddress(node, interface, address):
                 body = message.address(self._index(node, interface), address)
                 self._queue(node, operation, message.RTM_NEWADDR, message.CREATE, body)
+                if ":" in address:
+                    self._ipv6[node] = self._namespaces[node]
             case SetSysctl(node, key, value):
                 enter(self._flushed(node).fd)
                 sysctl.write(key, value)
@@ -174,8 +180,7 @@ class Kernel:
         self._peers[a.node, a.interface] = b.node, b.interface
         self._peers[b.node, b.interface] = a.node, a.interface
         for port in (a, b):
-            socket_fd = self._namespaces[port.node].socket.fileno()
-            self._new.append(Interface(socket_fd, port.node, port.interface))
+            self._new.append((self._namespaces[port.node], port.interface))
 
     def _end(self, port: Port, *, up: bool, peer: bytes = b"") -> bytes:
         namespace = self._find(port.node)

@@ -41,8 +41,7 @@ def routed(*extra: Operation) -> list[Operation]:
         CreateNamespace("router"),
         CreateNamespace("server"),
         # Without it the link-local addresses are tentative for two seconds, and neighbours unknown as long.
-        SetSysctl("router", "net.ipv6.conf.default.accept_dad", "0"),
-        SetSysctl("server", "net.ipv6.conf.default.accept_dad", "0"),
+        *(SetSysctl(node, "net.ipv6.conf.default.accept_dad", "0") for node in ("home", "router", "server")),
         CreateVeth(
             Port("home", "eth0", "02:00:00:00:00:01", 1500), Port("router", "lan", "02:00:00:00:00:02", 1500)
         ),
