@@ -36,6 +36,8 @@ def _tidy(value: Any) -> Any:
         return value
     if value.get("maximum") == 0 and value.get("default"):
         value["default"] = format_duration(value["default"])
+    if "patternProperties" in value:
+        value["additionalProperties"] = False  # a key of another form is no name
     shape = "type" in value or "anyOf" in value or "$ref" in value or "const" in value
     return {
         key: _tidy(one)
