@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json as jsonlib
 import os
 import sys
@@ -30,6 +31,8 @@ def command(
 def show(found: Outcome, *, json: bool) -> None:
     """Print what a run tells, and exit with 1 where one of its requests failed."""
     folder = str(found.folder)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # bars and arrows, where the locale has none
     if json:
         from netlab.report.document import document
 

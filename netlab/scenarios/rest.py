@@ -65,13 +65,15 @@ def rest(options: Options, say: Say) -> Outcome:
     failed; CaptureError where the capture doesn't show a request.
     """
     topology = load(options.topology)
-    node, role = client_of(topology)
+    client_of(topology)
+    state.require_root()
     with run_folder(options.out or default_folder(NAME)) as folder:
         with _lab(options, topology, say) as lab:
+            copyfile(lab.state / "topology.yaml", folder / "topology.yaml")
+            node, role = client_of(load(folder / "topology.yaml"))  # what runs may be older than the file
             say(f"asking from {node}, and capturing every interface")
             captured = _captured(lab, node, role, folder)
             keys = lab.keys()
-            copyfile(lab.state / "topology.yaml", folder / "topology.yaml")
         say("reading the capture")
         return _told(folder, captured, keys)
 
@@ -89,7 +91,7 @@ class _Captured:
 
 def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
     """Fills the run directory, and reads it as anyone can later."""
-    topology = load(folder / "topology.yaml")  # of the lab that ran, which may be older than the file
+    topology = load(folder / "topology.yaml")
     _write_private(folder / "keys.log", keys)
     lines = "".join(event.to_line() + "\n" for event in captured.events)
     (folder / "events.jsonl").write_text(lines, encoding="utf-8")
@@ -135,7 +137,6 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
         say(f"using the lab {name}, which is up")
         yield LabClient.connect(name)
         return
-    state.require_root()
     say(f"bringing the lab {name} up ({options.topology})")
     lab = up(options.topology, name, leashed=True, progress=_steps(say))
     keep = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from netlab.decode.frame import frames, headers
 from netlab.model.find import find
-from tests.e2e.conftest import Done, Lab
+from tests.e2e.conftest import NETLAB, Done, Lab
 from tests.kit.poll import poll_until
 
 pytestmark = pytest.mark.needs("postgres")
@@ -152,6 +153,19 @@ def test_report_shows_the_run_again_without_the_lab(traced: Traced) -> None:
     assert (again.status, again.stdout) == (0, traced.done.stdout), again.stderr
     data = traced.lab.netlab("report", str(traced.folder), "--json")
     assert data.json() == traced.report
+
+
+def test_report_needs_no_privilege_and_no_unicode(traced: Traced) -> None:
+    """Without any capability, in a locale without arrows."""
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    done = subprocess.run(
+        (*drop, str(NETLAB), "report", str(traced.folder)),
+        capture_output=True,
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"hit: https://api.example.com/user/42" in done.stdout
 
 
 @pytest.mark.needs("tshark")
