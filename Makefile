@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test check bench docs clean
+.PHONY: help setup demo fmt lint test check bench bench-links docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -26,6 +26,9 @@ check: test  ## what CI runs
 
 bench: setup  ## figures beside their floors (root; minutes; not part of the tests)
 	$(PY) -m benchmarks
+
+bench-links: setup  ## how true links are, beside the targets (root)
+	$(PY) -m benchmarks links
 
 docs: setup  ## generated pages and the JSON Schema
 	$(PY) -m netlab.cli.reference

@@ -231,13 +231,17 @@ def blast(on: Rig, rate_bps: float, seconds: float) -> int:
         frames = [(0, VNET + FRAME_BYTES, kept)] * _GROUP
         gap_s = _GROUP * FRAME_BYTES * 8 / rate_bps
         due = time.monotonic()
-        end = due + seconds
-        while due < end:
+        for _ in range(groups(rate_bps, seconds)):
             time.sleep(max(0.0, due - time.monotonic()))
             transmitter.send(frames)
             due += gap_s
 
     return child(body)
+
+
+def groups(rate_bps: float, seconds: float) -> int:
+    """How many groups of frames `blast` sends."""
+    return math.ceil(rate_bps * seconds / (FRAME_BYTES * 8 * _GROUP))
 
 
 def counted(namespace_fd: int) -> socket.socket:
@@ -286,10 +290,10 @@ def delays(backend: Backend, count_: int = 1000) -> None:
 def losses(backend: Backend, frames: int = 10_000) -> None:
     for loss in (0.001, 0.01, 0.05, 0.2):
         with rig(backend, Impairment(loss=loss)) as on, counted(on.b) as counter:
-            seconds = 0.5
-            os.waitpid(blast(on, frames * FRAME_BYTES * 8 / seconds, seconds), 0)
+            rate_bps, seconds = frames * FRAME_BYTES * 8 / 0.5, 0.5
+            os.waitpid(blast(on, rate_bps, seconds), 0)
             time.sleep(0.1)
-            sent = -(-frames // _GROUP) * _GROUP
+            sent = groups(rate_bps, seconds) * _GROUP
             lost = sent - count(counter)
         spread = 2.576 * math.sqrt(sent * loss * (1 - loss))
         low, high = sent * loss - spread, sent * loss + spread
@@ -340,7 +344,7 @@ def throughput(backend: Backend, seconds: float = 2.0) -> None:
             got = count(counter)
             busy_s = cpu_s(on.relay) - busy_s if on.relay else 0.0
             late = on.stats().get("late", 0)
-        sent = math.ceil(gbit * 1e9 * seconds / (FRAME_BYTES * 8 * _GROUP)) * _GROUP
+        sent = groups(gbit * 1e9, seconds) * _GROUP
         print(
             f"{backend:5} 1500-byte frames, 10 ms, {gbit * seconds / took_s:.2f} Gbit/s: {got / sent:8.3%} "
             f"arrived, {late / max(got, 1):7.3%} over 1 ms late, {busy_s / took_s:4.0%} of a core"
