@@ -25,7 +25,7 @@ from netlab.plan.ops import (
     StartRole,
     StartWire,
 )
-from netlab.plan.routes import Routes, routes
+from netlab.plan.routes import Routes, defaults, routes
 from netlab.plan.ruleset import ruleset
 from netlab.plan.sysctls import has_ipv6, sysctls, wire_sysctls
 
@@ -105,13 +105,25 @@ def _addresses(topology: Topology) -> Iterator[AddAddress]:
 
 
 def _routes(topology: Topology, ways: dict[int, Routes]) -> Iterator[AddRoute]:
+    tables = {version: _Tables(topology, found) for version, found in ways.items()}
     texts = {version: _Texts(found) for version, found in ways.items()}
     for number, (name, node) in enumerate(topology.nodes.items()):
         if node.kind != "switch":
-            for version, found in ways.items():
-                yield from _routes_of(
-                    name, node, found.table(number, *_gateway(node, version)), texts[version]
-                )
+            for version in ways:
+                yield from _routes_of(name, node, tables[version].of(number), texts[version])
+
+
+class _Tables:
+    """The tables of one family, with the default routes that users declared."""
+
+    def __init__(self, topology: Topology, found: Routes) -> None:
+        gateways = [_gateway(node, found.version) for node in topology.nodes.values()]
+        self.found = found
+        self.near = [near for _, near in gateways]
+        self.defaults = defaults(found, {node: hop for node, (hop, _) in enumerate(gateways) if hop})
+
+    def of(self, number: int) -> list[tuple[int, int, int]]:
+        return self.found.table(number, self.defaults.get(number, 0), self.near[number])
 
 
 def _routes_of(name: str, node: Node, table: list[tuple[int, int, int]], texts: _Texts) -> Iterator[AddRoute]:

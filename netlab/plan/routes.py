@@ -61,18 +61,16 @@ class Routes:
         ]
         return CONNECTED if CONNECTED in hops else max(hops, default=UNREACHABLE)
 
-    def table(self, node: int, gateway: int = 0, near: range = range(0)) -> list[tuple[int, int, int]]:
+    def table(self, node: int, default: int = 0, near: range = range(0)) -> list[tuple[int, int, int]]:
         """The routes of `node` as (first address, prefix length, next hop), in the order of addresses.
 
-        A declared `gateway` is the default route, and takes the place of next hops in `near`. Without
-        one, a node whose ways all lead to one next hop has just a default route to it. Any other route
-        covers exactly what is known to be there.
+        `default` is the next hop of the default route, if there is to be one; it also takes the place
+        of next hops in `near`. Any other route covers exactly what is known to be there.
         """
         hops = self.hops[node]
-        if gateway:
-            hops = tuple(gateway if hop in near else hop for hop in hops)
+        if near:
+            hops = tuple(default if hop in near else hop for hop in hops)
         ways = set(hops) - {CONNECTED, UNREACHABLE}
-        default = gateway or (next(iter(ways)) if len(ways) == 1 else 0)
         routes = [(0, 0, default)] if default else []
         if not ways - {default}:
             return routes
@@ -84,6 +82,28 @@ class Routes:
                 (first, length, hop) for first, length in cover(members[0].start, members[-1].end, self.bits)
             ]
         return routes
+
+
+def defaults(found: Routes, declared: dict[int, int]) -> dict[int, int]:
+    """Node ─► the next hop of its default route: the declared one, or its only one.
+
+    A node whose only next hop has its own default route back gets none, or packets to nowhere would go
+    to and fro until their time to live is over.
+    """
+    owner = {address: node for subnet in found.subnets for node, address, _ in subnet.members}
+    granted = dict(declared)
+    for node, hops in enumerate(found.hops):
+        ways = set(hops) - {CONNECTED, UNREACHABLE}
+        if node in granted or len(ways) != 1:
+            continue
+        (way,) = ways
+        seen, after = {node}, owner[way]
+        while after not in seen and after in granted and granted[after] in owner:
+            seen.add(after)
+            after = owner[granted[after]]
+        if after != node:
+            granted[node] = way
+    return granted
 
 
 def routes(topology: Topology, found: Segments, version: int) -> Routes:
