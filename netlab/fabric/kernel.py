@@ -50,6 +50,7 @@ class Kernel:
     def __init__(self) -> None:
         self._namespaces: dict[str, Namespace] = {}
         self._links = Batch()  # veths: each is of two namespaces, so any namespace's socket will do
+        self._silent: list[CreateNamespace] = []  # their lo is still down
         self._new: list[tuple[Namespace, str]] = []
         self._ipv6: dict[str, Namespace] = {}
         self._peers: dict[tuple[str, str], tuple[str, str]] = {}
@@ -122,6 +123,14 @@ class Kernel:
                 raise LabError(f"{describe(operation)}: {error}") from error
             except OSError as error:
                 raise KernelError(describe(operation), error.errno or 0) from error
+        self._finish()
+        progress(len(operations))
+
+    def _finish(self) -> None:
+        body = message.set_up(message.LOOPBACK)
+        for operation in self._silent:
+            self._queue(operation.node, operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+        self._silent.clear()
         for namespace in self._namespaces.values():
             self._flush(namespace)
         deadline = time.monotonic() + _CARRIER_S
@@ -129,7 +138,6 @@ class Kernel:
         wait_for_addresses(self._ipv6.values(), deadline)
         self._new.clear()
         self._ipv6.clear()
-        progress(len(operations))
 
     def _begin(self, operation: Operation) -> None:
         match operation:
@@ -166,9 +174,8 @@ class Kernel:
         if operation.node in self._namespaces:
             raise FileExistsError(errno.EEXIST, operation.node)
         unshare(CLONE_NEWNET)
-        namespace = self._namespaces[operation.node] = Namespace(operation.node)
-        body = message.set_up(message.LOOPBACK)
-        namespace.batch.add(operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+        self._namespaces[operation.node] = Namespace(operation.node)
+        self._silent.append(operation)
 
     def _create_veth(self, operation: CreateVeth) -> None:
         """One end comes up with the link; the other can't, before the first is there (veth_open of Linux)."""

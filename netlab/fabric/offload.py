@@ -26,7 +26,7 @@ _set_block = struct.Struct("=II")  # valid, requested
 class Offloads:
     """Switches segmentation (TSO, GSO), receive (GRO, LRO), scatter-gather and checksum offloads.
 
-    The kernel's names of its features are read once, through the first interface.
+    What the kernel calls its features, and which of them links have, is read once, from the first link.
     """
 
     def __init__(self) -> None:
@@ -44,27 +44,27 @@ class Offloads:
         request = bytearray(_command.pack(_ETHTOOL_SFEATURES, self._blocks))
         for block in range(self._blocks):
             request += _set_block.pack(_word(self._mask, block), _word(requested, block))
-        _ethtool(socket_fd, interface, request)
-        if not enabled and self.active(socket_fd, interface):
+        doubts = _ethtool(socket_fd, interface, request)  # ETHTOOL_F_UNSUPPORTED, ETHTOOL_F_WISH
+        if doubts and not enabled and self._changeable(socket_fd, interface)[1] & self._mask:
             raise OSError(errno.EOPNOTSUPP, "offloads stay on")
-
-    def active(self, socket_fd: int, interface: str) -> bool:
-        """Whether one of the offloads is on."""
-        if not self._blocks:
-            self._learn(socket_fd, interface)
-        answer = bytearray(_command.pack(_ETHTOOL_GFEATURES, self._blocks))
-        answer += bytes(_get_block.size * self._blocks)
-        _ethtool(socket_fd, interface, answer)
-        active = 0
-        for block in range(self._blocks):
-            available, _, on, _ = _get_block.unpack_from(answer, _command.size + block * _get_block.size)
-            active |= (available & on) << 32 * block
-        return bool(active & self._mask)
 
     def _learn(self, socket_fd: int, interface: str) -> None:
         names = _feature_names(socket_fd, interface)
-        self._mask = sum(1 << bit for bit, name in enumerate(names) if _is_offload(name))
         self._blocks = (len(names) + 31) // 32
+        offloads = sum(1 << bit for bit, name in enumerate(names) if _is_offload(name))
+        self._mask = offloads & self._changeable(socket_fd, interface)[0]
+
+    def _changeable(self, socket_fd: int, interface: str) -> tuple[int, int]:
+        """The features that can be switched, and those of them that are on, as bits."""
+        answer = bytearray(_command.pack(_ETHTOOL_GFEATURES, self._blocks))
+        answer += bytes(_get_block.size * self._blocks)
+        _ethtool(socket_fd, interface, answer)
+        available = active = 0
+        for block in range(self._blocks):
+            can, _, on, _ = _get_block.unpack_from(answer, _command.size + block * _get_block.size)
+            available |= can << 32 * block
+            active |= on << 32 * block
+        return available, available & active
 
 
 def _is_offload(name: str) -> bool:
@@ -94,7 +94,9 @@ def _word(bits: int, block: int) -> int:
     return bits >> 32 * block & 0xFFFF_FFFF
 
 
-def _ethtool(socket_fd: int, interface: str, command: bytearray) -> None:
-    """Have the kernel carry `command` out, and write its answer into it."""
+def _ethtool(socket_fd: int, interface: str, command: bytearray) -> int:
+    """Have the kernel carry `command` out and write its answer into it; what the ioctl returns."""
     buffer = (ctypes.c_char * len(command)).from_buffer(command)
-    fcntl.ioctl(socket_fd, _SIOCETHTOOL, _ifreq.pack(interface.encode(), ctypes.addressof(buffer)))
+    request = bytearray(_ifreq.pack(interface.encode(), ctypes.addressof(buffer)))
+    returned: int = fcntl.ioctl(socket_fd, _SIOCETHTOOL, request)
+    return returned
