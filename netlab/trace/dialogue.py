@@ -11,7 +11,7 @@ from netlab.errors import RemoteProtocolError
 from netlab.proto.proxy_protocol import SIGNATURE, Header, HeaderReader
 from netlab.trace.leg import Leg, Network, View
 from netlab.trace.message import Exchange, Extent, http_exchanges
-from netlab.trace.packet import Packet
+from netlab.trace.packet import Journey, Packet
 from netlab.trace.sql import sql_exchanges
 
 _HELLO_START = 64  # bytes of a ClientHello that have its random, which no other connection has
@@ -85,7 +85,8 @@ class Passage:
 
     `asked` and `answered`: the first packet of the request at the client, of the response at the
     server. `heard` and `received`: the packet with which the whole request was at the server, the
-    whole response at the client.
+    whole response at the client. `crossing` and `returning`: the journeys of the first packets that
+    arrived, which are others than `asked` and `answered` where those were lost on the way.
     """
 
     dialogue: Dialogue
@@ -96,6 +97,8 @@ class Passage:
     received: Packet
     request_frames: tuple[int, ...]
     response_frames: tuple[int, ...]
+    crossing: Journey
+    returning: Journey
 
     @property
     def client(self) -> View:
@@ -133,6 +136,8 @@ def _passages_of(one: Dialogue, joined: Network, trace_id: str) -> Iterator[Pass
             joined.by_number[client.down.frame_at(down[1] - 1)],
             request,
             response,
+            joined.journey_of[server.up.frames_of(*up)[0]],
+            joined.journey_of[response[0]],
         )
 
 

@@ -6,22 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from netlab.model.units import format_duration
 from netlab.trace.dialogue import Passage
-from netlab.trace.leg import Network
 from netlab.trace.packet import Journey, Packet
 from netlab.trace.run import Run
 from netlab.trace.story import Hop
 
 
-def hop_table(passages: Sequence[Passage], joined: Network, run: Run, click_ns: int) -> tuple[Hop, ...]:
-    """The request's first packet on each leg, then the response's first packet on each leg back."""
+def hop_table(passages: Sequence[Passage], run: Run, click_ns: int) -> tuple[Hop, ...]:
+    """The first packet of the request that arrived, on each leg; then of the response, on each leg back."""
     request: list[Hop] = []
     response: list[Hop] = []
     for before, passage in zip((None, *passages[:-1]), passages, strict=True):
-        journey = joined.journey_of[passage.asked.number]
-        request += _crossing(journey, "request", _new_leg(before, passage), run, click_ns)
+        request += _crossing(passage.crossing, "request", _new_leg(before, passage), run, click_ns)
     for passage in reversed(passages):
-        journey = joined.journey_of[passage.answered.number]
-        response += _crossing(journey, "response", _answer(passage), run, click_ns)
+        response += _crossing(passage.returning, "response", _answer(passage), run, click_ns)
     return (*request, *response)
 
 

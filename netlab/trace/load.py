@@ -91,8 +91,8 @@ def _variant(
         click.time_ns,
         first.received.time_ns,
         with_waits(spans, asked, joined),
-        hop_table(found, joined, run, click.time_ns),
-        _tables(found, joined, run),
+        hop_table(found, run, click.time_ns),
+        _tables(found, run),
         tls.version if tls is not None else "",
     )
 
@@ -102,14 +102,13 @@ def _status(passage: Passage) -> int:
     return response.status if isinstance(response, ResponseHead) else 0
 
 
-def _tables(found: Sequence[Passage], joined: Network, run: Run) -> tuple[LayerTable, ...]:
+def _tables(found: Sequence[Passage], run: Run) -> tuple[LayerTable, ...]:
     """Of the request's first packet at the client, and at the last program that got it in plain HTTP."""
-    client = layer_table(found[0], found[0].asked, run)
+    client = layer_table(found[0], found[0].crossing[0], run)
     plain = [one for one in found if one.dialogue.protocol == "http" and one.dialogue.tls is None]
     if not plain or plain[-1] is found[0]:
         return (client,)
-    arrived = joined.journey_of[plain[-1].asked.number][-1]
-    return client, layer_table(plain[-1], arrived, run)
+    return client, layer_table(plain[-1], plain[-1].crossing[-1], run)
 
 
 def _unseen(name: str, node: str, trace_id: str, dialogues: Iterable[Dialogue]) -> str:

@@ -110,6 +110,7 @@ class Story:
     mapped: int = 40_000
     server_ms: int = 8
     dns: bool = True
+    lost: bool = False  # the request's packet, at the home router; it is sent again 300 ms later
     wire: Wire = field(default_factory=Wire)
     keys: str = ""
     end_ns: int = 0
@@ -188,6 +189,9 @@ class Story:
         arrived = front.send(arrived, False, flight)
         front.segment(arrived, True, 24, finished)
         request = tls.request(head.encode() + b"\r\n")
+        if self.lost:
+            Tcp(self.wire, path[:3], front.client_seq, front.server_seq).segment(arrived, True, 24, request)
+            arrived += 300 * MS
         heard = front.send(arrived + 1000, True, request)
         back.segment(heard, True, 24, finished)
         heard = back.send(heard + 1000, True, request)

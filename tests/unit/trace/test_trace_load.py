@@ -82,6 +82,17 @@ def test_a_port_that_nat_changed_is_followed(tmp_path: Path) -> None:
     assert outside.change.startswith("NAT 192.168.1.10:40000 ─► 203.0.113.5:61000")
 
 
+def test_a_lost_request_costs_its_time_and_the_hops_follow_what_arrived(tmp_path: Path) -> None:
+    variant = told(Story(tmp_path, lost=True))
+    request = variant.span("request")
+    assert request is not None
+    assert (round(request.duration_ms), request.rtts, len(request.frames)) == (320, 0.5, 2)
+    whole = [(hop.node, hop.interface) for hop in hops(variant, "request")]
+    assert ("lb", "eth0") in whole
+    assert ("db", "eth0") in whole
+    assert hops(variant, "request")[0].frame != request.frames[0]
+
+
 def test_spans_have_their_times_round_trips_and_evidence(direct: Variant) -> None:
     measured = {span.name: (round(span.duration_ms, 1), span.rtts, span.depth) for span in direct.spans}
     assert measured == {
