@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +13,7 @@ from pathlib import Path
 from netlab.model.event import Event
 
 MAX_LINE = 1024 * 1024  # bytes; longer lines are dropped and recorded as an error
-MAX_ROLE = 256 * 1024 * 1024  # bytes of events kept per role: /run is memory
+MAX_ROLE = 64 * 1024 * 1024  # bytes of events kept per role: /run is memory
 
 
 class EventStream:
@@ -69,11 +71,22 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.lost = 0  # events for which there was no room
 
     def append(self, events: list[Event]) -> None:
+        """Writes all of them, or none where the file system is full: the log holds whole lines only."""
+        size = os.fstat(self._descriptor).st_size
         remaining = memoryview("".join(event.to_line() + "\n" for event in events).encode())
-        while remaining:
-            remaining = remaining[os.write(self._descriptor, remaining) :]
+        try:
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            os.ftruncate(self._descriptor, size)
+            if not self.lost:
+                print(f"events are lost from now on: {error}", file=sys.stderr)
+            self.lost += len(events)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -17,7 +17,7 @@ def status_of(lab: Supervisor) -> dict[str, Any]:
     return {
         "name": order.name,
         "state": lab.phase,
-        "healthy": all(role.healthy for role in lab.roles) and all(_is_well(lab)),
+        "healthy": all(role.healthy for role in lab.roles) and all(_is_well(lab)) and not _lost_events(lab),
         "pid": order.pid,
         "backend": order.plan.backend,
         "seed": order.seed,
@@ -29,12 +29,18 @@ def status_of(lab: Supervisor) -> dict[str, Any]:
             if helper.alive or helper.name != "recorder"
         ],
         "captures": list(lab.captures),
+        "events_lost": _lost_events(lab),
     }
 
 
 def _is_well(lab: Supervisor) -> list[bool]:
     """The zygote and the relay live as long as the lab; a recorder ends with its capture."""
     return [helper.alive for helper in lab.helpers if helper.name != "recorder"]
+
+
+def _lost_events(lab: Supervisor) -> int:
+    """How many there was no room for."""
+    return lab.runner.lost_events if lab.runner is not None else 0
 
 
 def _node(lab: Supervisor, name: str) -> dict[str, Any]:

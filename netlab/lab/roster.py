@@ -40,6 +40,7 @@ class RoleProcess:
     exit_code: int | None = None
     one_shot: bool = False
     unwanted: bool = False  # who asked for it is gone
+    log_start: int = 0  # where its lines begin, in a log that one-shot roles share
     events_fd: int = -1
     stream: EventStream = field(init=False)
 
@@ -106,12 +107,12 @@ def describe_exit(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def last_lines(log: Path, count: int = TAIL_LINES) -> tuple[str, ...]:
-    """The last lines of a log; none where there is no such file."""
+def last_lines(log: Path, count: int = TAIL_LINES, start: int = 0) -> tuple[str, ...]:
+    """The last lines of a log, of those from byte `start` on; none where there is no such file."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
+            file.seek(max(start, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ()

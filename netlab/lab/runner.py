@@ -73,6 +73,7 @@ class Runner:
             stack.callback(os.close, keys)
             log = self._file("logs", f"{process.node}.{process.role}.log")
             stack.callback(os.close, log)
+            process.log_start = os.fstat(log).st_size
             self._send(order, Hands(namespace, spec, events_out, keys, log), process)
 
     def _send(self, order: Order, hands: Hands, process: RoleProcess) -> None:
@@ -182,6 +183,10 @@ class Runner:
             listener(process, events)
 
     # How it ends.
+
+    @property
+    def lost_events(self) -> int:
+        return self._log.lost
 
     @property
     def running(self) -> int:

@@ -160,7 +160,7 @@ class Supervisor:
 
     def role_error(self, role: RoleProcess, status: str) -> RoleError:
         log = self.order.directory / "logs" / f"{role.node}.{role.role}.log"
-        return RoleError(role.node, role.role, status, last_lines(log))
+        return RoleError(role.node, role.role, status, last_lines(log, start=role.log_start))
 
     # While it is up.
 

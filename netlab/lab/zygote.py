@@ -63,9 +63,11 @@ def send_order(channel: socket.socket, order: Order, hands: Hands) -> None:
 
 def serve(channel: socket.socket, kinds: frozenset[str]) -> NoReturn:
     """The zygote's body: import, then fork a role for every order, until the supervisor is gone."""
+    from netlab.net.preload import preload
+
     for kind in sorted(kinds | {"client"}):
         importlib.import_module(f"netlab.roles.{kind}")
-    importlib.import_module("encodings.idna")  # asked for at the first connection; then it's too late
+    preload()
     gc.collect()
     gc.freeze()  # so that roles share this memory
     while True:

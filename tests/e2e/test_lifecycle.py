@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netlab.lab.client import LabClient
-from tests.e2e.conftest import Lab, holders_of
+from tests.e2e.conftest import NETLAB, Lab, holders_of
 from tests.kit.poll import poll_until
 
 TWO_HOSTS = """
@@ -160,10 +160,26 @@ def test_exec_ends_with_its_command_line_and_with_the_lab(lab: Lab) -> None:
     lab.assert_gone()
 
 
+def test_a_command_has_the_terminal(lab: Lab) -> None:
+    lab.up(TWO_HOSTS)
+    command = f"{NETLAB} exec a --lab {lab.name} -- sh -c 'tty; read line; echo got $line; exit 5'"
+    done = subprocess.run(
+        ("script", "--quiet", "--return", "--command", command, "/dev/null"),
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "/dev/pts/" in done.stdout, done
+    assert "got hello" in done.stdout
+    assert done.returncode == 5
+
+
 def test_output_of_up_can_be_piped(lab: Lab) -> None:
     """The supervisor holds none of the caller's descriptors: a pipe's reader sees its end."""
     path = lab.write(TWO_HOSTS)
-    shell = f"{lab.netlab('doctor').argv[0]} up {path} --name {lab.name} 2>/dev/null | cat"
+    shell = f"{NETLAB} up {path} --name {lab.name} 2>/dev/null | cat"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.startswith("NODE"), done
     assert lab.netlab("down", lab.name).status == 0

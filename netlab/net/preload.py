@@ -1,0 +1,25 @@
+"""Imports that libraries put off until first use.
+
+A role gives up its rights before it serves, and then may not be able to read netlab's own files (in a
+home directory with mode 0700, say): whatever it will need must have been imported by then.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+
+_RECORDS = ("A", "AAAA", "NS", "CNAME", "SOA", "TXT", "MX", "SRV", "PTR", "HTTPS", "OPT")
+_MODULES = ("encodings.idna", "cryptography.hazmat.backends.openssl.backend")
+
+
+def preload() -> None:
+    """Do them now."""
+    for name in _RECORDS:
+        record = dns.rdatatype.from_text(name)
+        dns.rdata.get_rdata_class(dns.rdataclass.IN, record)  # type: ignore[no-untyped-call] # dnspython's
+    for name in _MODULES:
+        import_module(name)
