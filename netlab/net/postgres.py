@@ -37,10 +37,22 @@ class Database:
         self._slots: asyncio.LifoQueue[_Connection | None] = asyncio.LifoQueue()
         self._size = size
 
-    async def open(self, deadline_s: float = 30.0) -> None:
-        """Open all connections, trying for `deadline_s`. Raises LabError where none can be had."""
-        for _ in range(self._size):
-            self._slots.put_nowait(await self._first(self._ctx.now() + deadline_s))
+    async def open(self, deadline_s: float = 30.0) -> bool:
+        """Open all connections, trying for `deadline_s`; False where the role is told to stop meanwhile.
+
+        Raises LabError where there is no database.
+        """
+        deadline = self._ctx.now() + deadline_s
+        while self._slots.qsize() < self._size:
+            if self._ctx.stopping:
+                return False
+            try:
+                self._slots.put_nowait(await self._connect())
+            except (psycopg.Error, OSError) as error:
+                if self._ctx.now() > deadline:
+                    raise self._missing(error) from error
+                await asyncio.sleep(_RETRY_S)
+        return True
 
     async def close(self) -> None:
         """Close the connections that no query has."""
@@ -49,17 +61,9 @@ class Database:
             if connection is not None:
                 await connection.close()
 
-    async def _first(self, deadline: float) -> _Connection:
-        while True:
-            try:
-                return await self._connect()
-            except (psycopg.Error, OSError) as error:
-                if self._ctx.now() > deadline:
-                    where = f"{self._address}:{self._port}"
-                    raise LabError(
-                        f"no database at {where}: {error}", "see the log of the database's node"
-                    ) from error
-            await asyncio.sleep(_RETRY_S)
+    def _missing(self, error: Exception) -> LabError:
+        where = f"{self._address}:{self._port}"
+        return LabError(f"no database at {where}: {error}", "see the log of the database's node")
 
     async def _connect(self) -> _Connection:
         self._ctx.emit("connect-start", address=self._address, port=self._port, purpose="sql")

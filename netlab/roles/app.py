@@ -31,8 +31,8 @@ async def serve(spec: AppSpec, ctx: RoleContext) -> None:
         await serve_http(ctx, stream, peer, app.handle)
 
     try:
-        await database.open()
-        ctx.ready(await ctx.listen(spec.listen, handle))
+        if await database.open():
+            ctx.ready(await ctx.listen(spec.listen, handle))
         await ctx.stopped()
         await ctx.drain()  # who is being answered needs the database
     finally:
