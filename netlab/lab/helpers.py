@@ -111,6 +111,7 @@ def fork(
     status = 1
     try:
         gc.freeze()  # no object of the supervisor may be collected here: its descriptor may be another's
+        gc.enable()  # off while the lab is being made, and not to be off in roles
         loop.forget_in_child()
         sandbox.name_process(f"netlab-{name}")
         signal.signal(signal.SIGINT, signal.SIG_IGN)

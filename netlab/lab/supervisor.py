@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -62,6 +63,7 @@ class Supervisor:
         self._listen_to_signals()
         self._start_zygote()
         self._apply()
+        gc.enable()  # it was off while there was much to make
         self._start_wires()
         self._start_roles([role for role in self.roles if role.starts_with_lab])
         self.phase = "up"
