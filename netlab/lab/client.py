@@ -168,7 +168,11 @@ def _only(found: dict[str, bool]) -> str:
 
 
 def labs(root: Path = state.ROOT) -> list[dict[str, Any]]:
-    """Every lab there is: name, state ("up" or "dead"), pid, topology, created (seconds since 1970)."""
+    """Every lab there is: name, state ("up" or "dead"), pid, topology, created (seconds since 1970).
+
+    HostError without root: only root may look into their directories.
+    """
+    state.require_root()
     found = []
     for directory, record, alive in state.all_labs(root):
         entry: dict[str, Any] = {"name": directory.name, "state": "up" if alive else "dead"}

@@ -156,7 +156,8 @@ def _same_name() -> Iterator[Finding]:
 def _on_path(name: str) -> Iterator[Path]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         path = Path(folder or ".", name)
-        if path.is_file() and os.access(path, os.X_OK):
+        # os.access first: a folder that this user may not enter is an error to Path.is_file
+        if os.access(path, os.R_OK | os.X_OK) and path.is_file():
             yield path
 
 

@@ -192,3 +192,15 @@ def test_doctor_names_what_it_found(lab: Lab) -> None:
     assert done.status == (3 if missing else 0), done
     assert findings["root"]["ok"] is True
     assert any(word in findings["links"]["found"] for word in ("netem", "wire"))
+
+
+@pytest.mark.parametrize("verb", ["ps", "up", "down", "gc", "exec", "doctor"])
+def test_without_root_it_says_so(lab: Lab, verb: str) -> None:
+    lab.up(TWO_HOSTS)
+    arguments = {"up": ("minimal",), "exec": ("a", "--", "true")}.get(verb, ())
+    argv = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(NETLAB), verb, *arguments)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    if "Permission denied" in done.stderr and "setpriv" in done.stderr:
+        pytest.skip("nobody can't read the Python environment")
+    assert done.returncode == 3, done
+    assert "sudo" in done.stdout + done.stderr, done
