@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class Impairment:
     """One direction of a link. The zero value is a perfect wire.
 
-    A frame is queued (at most `limit_packets`, the rest dropped at the tail), serialised at
-    `rate_bps` (frame length as on the interface, without preamble, FCS and gap; 0: unlimited), lost
-    with probability `loss` (0 to 1), then delayed by `delay_ns` plus a uniform jitter within
-    ± `jitter_ns`. Jitter may reorder frames, as in netem.
+    A frame is queued (at most `limit_packets`, the rest dropped at the tail), lost with probability
+    `loss` (0 to 1; a lost frame takes no time on the line), serialised at `rate_bps` (frame length as
+    on the interface, without preamble, FCS and gap; 0: unlimited), then delayed by `delay_ns` plus a
+    uniform jitter within ± `jitter_ns`. Jitter may reorder frames, as in netem.
     """
 
     delay_ns: int = 0
