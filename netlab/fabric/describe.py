@@ -6,6 +6,7 @@ from typing import assert_never
 
 from netlab.plan.ops import (
     AddAddress,
+    AddNeighbour,
     AddRoute,
     CreateBridge,
     CreateNamespace,
@@ -20,7 +21,7 @@ from netlab.plan.ops import (
 )
 
 
-def describe(operation: Operation) -> str:  # noqa: PLR0911 - one case for each operation
+def describe(operation: Operation) -> str:  # noqa: C901, PLR0911 - one case for each operation
     """What the operation does and to what: "create veth a:eth0 -- b:eth0"."""
     match operation:
         case CreateNamespace(node):
@@ -31,6 +32,8 @@ def describe(operation: Operation) -> str:  # noqa: PLR0911 - one case for each 
             return f"create bridge {node}:{interface}"
         case AddAddress(node, interface, address):
             return f"add address {address} to {node}:{interface}"
+        case AddNeighbour(node, interface, address):
+            return f"add neighbour {address} at {node}:{interface}"
         case AddRoute(node, to, via):
             return f"add route to {to} via {via} in {node}"
         case SetSysctl(node, key, value):

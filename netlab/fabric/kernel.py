@@ -24,6 +24,7 @@ from netlab.fabric.netlink import BATCH_BYTES, Batch
 from netlab.fabric.offload import Offloads
 from netlab.plan.ops import (
     AddAddress,
+    AddNeighbour,
     AddRoute,
     CreateBridge,
     CreateNamespace,
@@ -139,7 +140,7 @@ class Kernel:
         self._new.clear()
         self._ipv6.clear()
 
-    def _begin(self, operation: Operation) -> None:
+    def _begin(self, operation: Operation) -> None:  # noqa: C901 - one case for each operation
         match operation:
             case AddRoute():  # first, because most operations are routes
                 body = message.route(operation.to, operation.via)
@@ -149,6 +150,9 @@ class Kernel:
                 self._queue(node, operation, message.RTM_NEWADDR, message.CREATE, body)
                 if ":" in address:
                     self._ipv6[node] = self._namespaces[node]
+            case AddNeighbour(node, interface, address, mac):
+                body = message.neighbour(self._index(node, interface), address, mac)
+                self._queue(node, operation, message.RTM_NEWNEIGH, message.CREATE, body)
             case SetSysctl(node, key, value):
                 enter(self._flushed(node).fd)
                 sysctl.write(key, value)

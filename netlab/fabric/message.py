@@ -27,6 +27,7 @@ RTM_NEWLINK = 16
 RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
+RTM_NEWNEIGH = 28
 RTM_NEWQDISC = 36
 RTM_GETQDISC = 38
 
@@ -42,11 +43,13 @@ _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 5
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_DST, _RTA_GATEWAY = 1, 5
+_NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 _TABLE_MAIN, _PROTOCOL_STATIC, _TYPE_UNICAST = 254, 4, 1
 
 _ifinfomsg = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _ifaddrmsg = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
 _rtmsg = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_ndmsg = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _attribute = struct.Struct("=HH")
 _attribute_u32 = struct.Struct("=HHI")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -164,6 +167,14 @@ def address(index: int, interface_address: str) -> bytes:
         return body
     broadcast = int.from_bytes(packed, "big") | (0xFFFF_FFFF >> bits)
     return body + attribute(_IFA_BROADCAST, broadcast.to_bytes(4, "big"))
+
+
+def neighbour(index: int, ip_address: str, mac: str) -> bytes:
+    """Body of RTM_NEWNEIGH: a permanent entry. ValueError where a text is no address."""
+    packed = address_bytes(ip_address)
+    family = socket.AF_INET6 if len(packed) == 16 else socket.AF_INET
+    head = _ndmsg.pack(family, index, _NUD_PERMANENT, 0, 0)
+    return head + attribute(_NDA_DST, packed) + attribute(_NDA_LLADDR, mac_bytes(mac))
 
 
 def route(to: str, via: str) -> bytes:

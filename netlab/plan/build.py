@@ -13,6 +13,7 @@ from netlab.model.segments import segments
 from netlab.model.topology import Network, Node, Topology
 from netlab.plan.links import Links, derived_mac, plan_links
 from netlab.plan.names import Names
+from netlab.plan.neighbours import neighbours
 from netlab.plan.ops import (
     WIRE,
     AddAddress,
@@ -50,6 +51,7 @@ def plan(topology: Topology, capabilities: Capabilities) -> Plan:
         *links.offloads,
         *_bridges(topology),
         *_addresses(topology),
+        *neighbours(topology, links.lines),
         *_routes(topology, ways),
         *_rulesets(topology, capabilities),
         *links.qdiscs,

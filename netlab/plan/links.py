@@ -19,6 +19,7 @@ class Links:
     offloads: list[SetOffloads] = field(default_factory=list)
     qdiscs: list[SetQdisc] = field(default_factory=list)
     wires: list[WireLink] = field(default_factory=list)
+    lines: list[tuple[Link, Port, Port]] = field(default_factory=list)  # every link and its two ends
 
     @property
     def backend(self) -> str:
@@ -34,6 +35,7 @@ def plan_links(topology: Topology, capabilities: Capabilities) -> Links:
     for link in topology.links:
         backend = _backend(link, capabilities)
         a, b = (Port(end.node, end.interface, macs.of(end), link.mtu) for end in link.ends)
+        links.lines.append((link, a, b))
         if backend == "wire":
             number = len(links.wires)
             far = [

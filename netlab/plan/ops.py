@@ -59,6 +59,16 @@ class AddAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class AddNeighbour:
+    """A permanent entry in the neighbour table: who has `address` (without prefix length) on `interface`."""
+
+    node: str
+    interface: str
+    address: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddRoute:
     """`to` is a network ("0.0.0.0/0" is the default route)."""
 
@@ -139,6 +149,7 @@ Operation = (
     | CreateVeth
     | CreateBridge
     | AddAddress
+    | AddNeighbour
     | AddRoute
     | SetSysctl
     | LoadRuleset

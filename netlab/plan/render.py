@@ -10,6 +10,7 @@ from netlab.model.impairment import Impairment
 from netlab.model.units import format_duration, format_probability, format_rate
 from netlab.plan.ops import (
     AddAddress,
+    AddNeighbour,
     AddRoute,
     CreateBridge,
     CreateNamespace,
@@ -89,11 +90,12 @@ def _lines(operation: Operation) -> Iterator[str]:
             yield _line(operation)
 
 
-def _line(
+def _line(  # noqa: PLR0911 - one case for each operation
     operation: CreateNamespace
     | CreateVeth
     | CreateBridge
     | AddAddress
+    | AddNeighbour
     | AddRoute
     | SetSysctl
     | SetOffloads
@@ -112,6 +114,8 @@ def _line(
             return f"bridge    {node}:{interface} ({mac}): {', '.join(ports)}"
         case AddAddress(node, interface, address):
             return f"address   {node}:{interface} {address}"
+        case AddNeighbour(node, interface, address, mac):
+            return f"neighbour {node}:{interface} {address} is {mac}"
         case AddRoute(node, to, via):
             return f"route     {node}: {'default' if to.endswith('/0') else to} via {via}"
         case SetQdisc(node, interface, one):

@@ -13,6 +13,7 @@ import pytest
 from netlab.fabric.kernel import Kernel
 from netlab.plan.ops import (
     AddAddress,
+    AddNeighbour,
     CreateBridge,
     CreateNamespace,
     CreateVeth,
@@ -73,6 +74,22 @@ def test_links_have_the_macs_and_mtu_of_the_plan_and_are_up(kernel: Kernel) -> N
         "a": ("02:00:00:00:00:0a", 1400, "UP", "veth"),
         "b": ("02:00:00:00:00:0b", 1400, "UP", "veth"),
     }
+
+
+def test_a_known_neighbour_is_not_asked_for(kernel: Kernel) -> None:
+    kernel.apply(
+        [
+            *two_hosts(),
+            AddNeighbour("a", "eth0", "10.0.0.2", "02:00:00:00:00:0b"),
+            AddNeighbour("a", "eth0", "fd00::2", "02:00:00:00:00:0b"),
+        ]
+    )
+    found = {one["dst"]: (one["lladdr"], one["state"]) for one in ip_json(kernel.namespace("a"), "neigh")}
+    expected = "02:00:00:00:00:0b", ["PERMANENT"]
+    assert {address: found.get(address) for address in ("10.0.0.2", "fd00::2")} == {
+        "10.0.0.2": expected,
+        "fd00::2": expected,
+    }, found
 
 
 def test_ipv6_addresses_are_never_tentative(kernel: Kernel) -> None:

@@ -64,6 +64,7 @@ def test_every_operation_has_words() -> None:
         ops.CreateVeth(port, other): "create veth a:eth0 -- b:eth1",
         ops.CreateBridge("a", "br0", "", ()): "create bridge a:br0",
         ops.AddAddress("a", "eth0", "10.0.0.1/24"): "add address 10.0.0.1/24 to a:eth0",
+        ops.AddNeighbour("a", "eth0", "10.0.0.2", "02:00:00:00:00:02"): "add neighbour 10.0.0.2 at a:eth0",
         ops.AddRoute("a", "0.0.0.0/0", "10.0.0.2"): "add route to 0.0.0.0/0 via 10.0.0.2 in a",
         ops.SetSysctl("a", "net.x", "1"): "set sysctl net.x = 1 in a",
         ops.LoadRuleset("a", "table"): "load nftables ruleset in a",
