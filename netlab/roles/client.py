@@ -57,6 +57,8 @@ class _Client:
         self._spec = spec
         self._ctx = ctx
         self._stub = Stub(ctx)  # one for all requests: the second knows the name already
+        if ctx.launch.trust_pem:
+            ctx.tls_client()  # made before the first click, as a browser has read its trust store by then
 
     async def ask(self, request: Request) -> bool:
         """True where there was a response."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 
 from netlab.errors import HostError
 from netlab.model.roles import CommandSpec
 from netlab.net.context import RoleContext
 
 _POLL_S = 0.02
+_OWN_DESCRIPTOR = "/proc/self/fd/"
 _TERM_S = 1.5  # before SIGKILL; the process body gives three seconds in all
 
 
@@ -39,11 +41,34 @@ async def serve(spec: CommandSpec, ctx: RoleContext) -> None:
 async def _start(spec: CommandSpec) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
-            *spec.argv, env=os.environ | spec.env, stdin=asyncio.subprocess.DEVNULL
+            *spec.argv,
+            env=os.environ | spec.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=_contract(os.environ),
         )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise HostError(f"can't run {spec.argv[0]}: {reason}", "install it, or correct `argv`") from error
+
+
+def _contract(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """The descriptors of the process contract that the environment names; the program has them too.
+
+    The spec's is closed by now where it was a pipe, which can be read but once.
+    """
+    key_log = environment.get("SSLKEYLOGFILE", "")
+    named = [environment.get(name, "") for name in ("NETLAB_SPEC_FD", "NETLAB_EVENTS_FD")]
+    if key_log.startswith(_OWN_DESCRIPTOR):
+        named.append(key_log.removeprefix(_OWN_DESCRIPTOR))
+    return tuple(int(number) for number in named if number.isdecimal() and _is_open(int(number)))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 async def _ready(port: int | None, ctx: RoleContext) -> None:

@@ -228,3 +228,12 @@ def test_a_command_is_ready_when_its_port_accepts_and_ends_on_sigterm(tmp_path: 
                 return sock.connect_ex(("127.0.0.1", 8000)) != 0
 
         assert poll_until(closed, "the program has ended")
+
+
+def test_a_command_has_the_descriptors_of_the_contract(tmp_path: Path) -> None:
+    program = "import os; os.write(int(os.environ['NETLAB_EVENTS_FD']), b'{\"its\": \"own\"}\\n')"
+    with roles(tmp_path) as started:
+        role = started.start("writer", CommandSpec(argv=(sys.executable, "-c", program)), ready=False)
+        assert role.wait() == 0, role.log()
+        lines = (tmp_path / "writer.events").read_text().splitlines()
+    assert '{"its": "own"}' in lines, lines
