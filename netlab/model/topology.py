@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from netlab.model.impairment import Impairment
+from netlab.model.playback import Playback
 from netlab.model.roles import RoleSpec
 
 Address = IPv4Address | IPv6Address
@@ -85,6 +86,7 @@ class Link(_Frozen):
     """A link. `up` impairs what the first end sends to the second, `down` what the second sends to the first.
 
     Medium and overrides are already resolved into `up` and `down`. `mtu` in bytes of IP packet.
+    `playback`: what is played against a direction ("up", "down") from the start, again and again.
     """
 
     ends: tuple[Endpoint, Endpoint]
@@ -94,6 +96,7 @@ class Link(_Frozen):
     mtu: int = 1500
     offload: bool = False
     backend: Literal["auto", "netem", "wire"] = "auto"
+    playback: dict[Literal["up", "down"], Playback] = {}
 
     @property
     def name(self) -> str:
