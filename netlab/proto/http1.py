@@ -7,6 +7,7 @@ one direction of a connection that was captured, and never send.
 from __future__ import annotations
 
 from collections import deque
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -15,6 +16,14 @@ from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.proto.http import Data, End, GoAway, Headers, HttpEvent, RequestHead, Reset, ResponseHead
 
 MAX_HEAD = 16 * 1024
+
+
+def _phrase(status: int) -> str:
+    """The usual reason phrase (RFC 9110 section 15), for people who read a capture; "" for an unknown one."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
 
 
 def _text(value: bytes) -> str:
@@ -59,7 +68,7 @@ def _to_h11(event: HttpEvent) -> Any:
             )
         case ResponseHead():
             kind = h11.InformationalResponse if event.informational else h11.Response
-            reason = event.reason.encode("latin-1")
+            reason = (event.reason or _phrase(event.status)).encode("latin-1")
             return kind(status_code=event.status, headers=_raw(event.headers), reason=reason)
         case Data():
             return h11.Data(data=event.data)

@@ -115,6 +115,20 @@ def test_a_request_that_breaks_the_protocol_says_the_status(data: bytes, status:
     assert caught.value.status == status, caught.value
 
 
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        (ResponseHead(200), b"HTTP/1.1 200 OK"),
+        (ResponseHead(404, reason="No such user"), b"HTTP/1.1 404 No such user"),
+        (ResponseHead(499), b"HTTP/1.1 499 "),
+    ],
+)
+def test_a_status_has_its_usual_phrase_unless_it_has_one(head: ResponseHead, line: bytes) -> None:
+    codec = ServerCodec()
+    codec.receive(GET)
+    assert codec.send(head).splitlines()[0] == line
+
+
 def test_what_we_may_not_send() -> None:
     codec = ServerCodec()
     for event in (Data(b"x"), GoAway(), RequestHead("GET", "/")):
