@@ -9,8 +9,10 @@ verb's help, and its parameters are arguments and options:
 It prints results to stdout (`typer.echo`) and progress to stderr, returns None when done, and raises
 `typer.Exit(1)` where the thing asked for failed, or a `NetlabError`, which becomes text and an exit code
 in `netlab.cli.errors`. A module may set `CONTEXT_SETTINGS` (a dict) to change how click parses, as `exec`
-needs. Whatever is heavy (model, lab, pyroute2, rich) it imports inside the function or because only
-this verb's module is imported: `netlab --help` imports none of them.
+needs. A verb with verbs of its own, as `link`, has no `command` but `COMMANDS`, a dict from name to
+function, and its module's docstring is the help. Whatever is heavy (model, lab, pyroute2, rich) it
+imports inside the function or because only this verb's module is imported: `netlab --help` imports none
+of them.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from netlab.cli.errors import guarded
@@ -35,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ps": ("ps", "Show labs, their nodes and roles."),
     "exec": ("exec_", "Run a command in a node."),
     "shell": ("shell", "Open a shell in a node."),
+    "link": ("link", "Show and change links of a running lab."),
     "logs": ("logs", "Show what roles wrote."),
     "trace": ("trace", "Run a scenario and follow its request at every hop."),
     "report": ("report", "Show a run again, without root and without its lab."),
@@ -75,9 +79,24 @@ def build(verb: str = "") -> typer.Typer:
 
 def _add(app: typer.Typer, name: str, module: str, summary: str) -> None:
     found = import_module(f"netlab.cli.{module}")
+    if hasattr(found, "COMMANDS"):
+        app.add_typer(_group(found), name=name, short_help=summary)
+        return
     body: Callable[..., object] = found.command
     settings = {"help_option_names": ["-h", "--help"], **getattr(found, "CONTEXT_SETTINGS", {})}
     app.command(name, short_help=summary, context_settings=settings)(body)
+
+
+def _group(module: ModuleType) -> typer.Typer:
+    import typer
+
+    settings = {"help_option_names": ["-h", "--help"]}
+    group = typer.Typer(
+        help=module.__doc__, rich_markup_mode=None, no_args_is_help=True, context_settings=settings
+    )
+    for name, body in module.COMMANDS.items():
+        group.command(name, context_settings=settings)(body)
+    return group
 
 
 def _verb_of(arguments: Sequence[str]) -> str:

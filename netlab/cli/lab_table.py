@@ -15,8 +15,20 @@ def show_nodes(status: dict[str, Any]) -> None:
     for process in status["processes"]:
         if process["state"] != "running":
             typer.echo(f"the lab's {process['name']} process {process['state']}", err=True)
+    _show_links(status)
     if status["events_lost"]:
         typer.echo(f"{status['events_lost']} events were lost: /run is full", err=True)
+
+
+def _show_links(status: dict[str, Any]) -> None:
+    """Links that aren't up, and a relay that could not keep up: what is measured then is the machine."""
+    for link in status["links"]:
+        if link["state"] != "up":
+            typer.echo(f"link {link['name']}: {link['state']}", err=True)
+    relay = status["relay"] or {"late": 0, "unable": 0}
+    if relay["late"] or relay["unable"]:
+        counts = f"{relay['late']} frames more than 1 ms late, {relay['unable']} lost"
+        typer.echo(f"the relay did not keep up: {counts} by it", err=True)
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:

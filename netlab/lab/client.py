@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,7 @@ from netlab.lab.control import Message, converse
 from netlab.model.event import Event
 
 if TYPE_CHECKING:  # pydantic costs more than the rest of `netlab ps`
+    from netlab.lab.link_client import LinkClient
     from netlab.model.roles import RoleSpec
 
 _ANSWER_S = 30.0
@@ -47,7 +48,7 @@ class LabClient:
 
     def status(self) -> dict[str, Any]:
         """What `netlab ps --json` prints (docs/architecture.md)."""
-        status: dict[str, Any] = self._ask({"op": "status"})
+        status: dict[str, Any] = self.ask({"op": "status"})
         return status
 
     def run(self, node: str, spec: RoleSpec, timeout_s: float = 60) -> list[Event]:
@@ -56,14 +57,14 @@ class LabClient:
         LabError where it takes longer than `timeout_s`; it is killed then.
         """
         request = {"op": "run", "node": node, "spec": spec.model_dump(mode="json", by_alias=True)}
-        answers = self._converse(request, timeout_s)
+        answers = self.converse(request, timeout_s)
         return [Event.from_line(answer["progress"]) for answer in answers if "progress" in answer]
 
     def start_capture(
         self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = ""
     ) -> None:
         """Record `node:interface`s (all, if none is named) into `directory`; returns when it records."""
-        self._ask(
+        self.ask(
             {
                 "op": "capture-start",
                 "directory": str(directory.resolve()),
@@ -74,7 +75,7 @@ class LabClient:
 
     def stop_capture(self) -> list[dict[str, Any]]:
         """Per interface: node, interface, packets, dropped."""
-        stopped: list[dict[str, Any]] = self._ask({"op": "capture-stop"})
+        stopped: list[dict[str, Any]] = self.ask({"op": "capture-stop"})
         return stopped
 
     def namespace(self, node: str) -> int:
@@ -83,21 +84,34 @@ class LabClient:
 
     def open_node(self, node: str) -> tuple[int, Path]:
         """The node's namespace, as `namespace`, and the directory of its private files."""
-        for answer in self._converse({"op": "namespace", "node": node}, _ANSWER_S):
+        for answer in self.converse({"op": "namespace", "node": node}, _ANSWER_S):
             if "descriptor" in answer:
                 return int(answer["descriptor"]), Path(answer["ok"]["files"])
         raise LabError(f"the lab gave no namespace for {node}")
 
-    def link_stats(self) -> list[dict[str, Any]]:
-        """Per relayed link: its name under "link", and the relay's counters under "up" and "down"."""
-        stats: list[dict[str, Any]] = self._ask({"op": "link-stats"})
+    def link(self, end: str) -> LinkClient:
+        """The link that ends at this `node:interface`, or at this node if it has only one."""
+        from netlab.lab.link_client import LinkClient
+
+        return LinkClient(self, end)
+
+    def links(self) -> list[dict[str, Any]]:
+        """Every link, as `LinkClient.show` has it."""
+        found: list[dict[str, Any]] = self.ask({"op": "link-show"})
+        return found
+
+    def link_stats(self) -> dict[str, Any]:
+        """What the relay counted. "links": per relayed link its name under "link", and counters under "up"
+        and "down". "totals": frames, bytes, lost, overlimit, late, unable (those that belong to no link that
+        can be known included) and in_flight; None where there is no relay. See docs/links.md."""
+        stats: dict[str, Any] = self.ask({"op": "link-stats"})
         return stats
 
     def down(self) -> None:
         """Take the lab down; returns when its supervisor has ended and with it all there was."""
         record = state.read_record(self.state)
         try:
-            self._ask({"op": "down"})
+            self.ask({"op": "down"})
         except LabError as error:
             if not isinstance(error.__cause__, OSError):  # else it is on its way out already
                 raise
@@ -137,13 +151,15 @@ class LabClient:
 
     # The control socket.
 
-    def _ask(self, request: Message) -> Any:
-        for answer in self._converse(request, _ANSWER_S):
+    def ask(self, request: Message) -> Any:
+        """One request, and what the lab answers to it under "ok"."""
+        for answer in self.converse(request, _ANSWER_S):
             if "ok" in answer:
                 return answer["ok"]
         raise LabError("the lab gave no answer", "see: netlab ps")
 
-    def _converse(self, request: Message, timeout_s: float) -> Iterator[Message]:
+    def converse(self, request: Message, timeout_s: float) -> Generator[Message, None, None]:
+        """One request, and every answer to it as it comes."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             try:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 Callback = Callable[[], object]
+_LONGEST_S = 3600.0  # select(2) and its like can't wait for any number of seconds
 
 
 class Loop:
@@ -63,7 +64,7 @@ class Loop:
     def _turn(self, deadline: float | None) -> None:
         moments = [self._timers[0][0]] if self._timers else []
         moments += [deadline] if deadline is not None else []
-        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
+        timeout = min(_LONGEST_S, max(0.0, min(moments) - time.monotonic())) if moments else None
         for key, _ in self._selector.select(timeout):
             # an earlier callback of this turn may have stopped watching it
             if self._selector.get_map().get(key.fd) is key:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netlab.lab.link_report import Counted, link_summary, relay_totals
 from netlab.lab.roster import host_pid
-from netlab.plan.ops import SetQdisc, StartWire
 
 if TYPE_CHECKING:
     from netlab.lab.supervisor import Supervisor
 
 
-def status_of(lab: Supervisor) -> dict[str, Any]:
-    """PIDs are the host's, so that they mean something to who reads them."""
+def status_of(lab: Supervisor, counted: Counted) -> dict[str, Any]:
+    """`counted`: by the relay. PIDs are the host's, so that they mean something to who reads them."""
     order = lab.order
     return {
         "name": order.name,
@@ -22,7 +22,8 @@ def status_of(lab: Supervisor) -> dict[str, Any]:
         "backend": order.plan.backend,
         "seed": order.seed,
         "nodes": [_node(lab, name) for name in order.topology.nodes],
-        "links": _links(lab),
+        "links": [link_summary(lab.links, link) for link in lab.links.all],
+        "relay": relay_totals(counted),
         "processes": [
             {"name": helper.name, "pid": host_pid(helper.pid), "state": helper.status or "running"}
             for helper in lab.helpers
@@ -54,21 +55,3 @@ def _node(lab: Supervisor, name: str) -> dict[str, Any]:
             role.to_json(host_pid(role.pid) if role.pid else 0) for role in lab.roles if role.node == name
         ],
     }
-
-
-def _links(lab: Supervisor) -> list[dict[str, Any]]:
-    operations = lab.order.plan.operations
-    relayed = {link.name for op in operations if isinstance(op, StartWire) for link in op.links}
-    shaped = {f"{op.node}:{op.interface}" for op in operations if isinstance(op, SetQdisc)}
-    found = []
-    for link in lab.order.topology.links:
-        backend = "netem" if shaped & {str(end) for end in link.ends} else "none"
-        found.append(
-            {
-                "name": link.name,
-                "ends": [str(end) for end in link.ends],
-                "medium": link.medium,
-                "backend": "wire" if link.name in relayed else backend,
-            }
-        )
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,63 +11,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from netlab.errors import HostError, InputError, LabError, NetlabError
 from netlab.lab import helpers
-from netlab.lab.control import Lines, Message, decode, encode, encode_error
+from netlab.lab.connection import Connection, peer_uid
+from netlab.lab.control import Message, decode
 from netlab.lab.helpers import Helper
+from netlab.lab.link_service import LinkService
 from netlab.lab.report import status_of
 from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.supervisor import Supervisor
 from netlab.model.event import Event
 from netlab.model.roles import RoleSpec
 
-_SEND_S = 2.0  # a reader that takes nothing for so long is cut off, for the lab can't wait for it
 _SNAPLEN = 262_144
 _END_CAPTURE_S = 3.0
 _SPEC: TypeAdapter[RoleSpec] = TypeAdapter(RoleSpec)
-
-
-class Connection:
-    """One peer. `on_close` is called when it ends, whoever ends it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.settimeout(_SEND_S)
-        self.socket = sock
-        self.lines = Lines()
-        self.on_close: list[Callable[[], None]] = []
-        self.open = True
-
-    def progress(self, content: object) -> None:
-        self._send({"progress": content})
-
-    def ok(self, content: object, descriptor: int | None = None) -> None:
-        self._send({"ok": content}, descriptor)
-
-    def error(self, error: Exception) -> None:
-        self._send(encode_error(error))
-
-    def _send(self, message: Message, descriptor: int | None = None) -> None:
-        if not self.open:
-            return
-        try:
-            if descriptor is not None:
-                socket.send_fds(self.socket, [encode(message)], [descriptor])
-            else:
-                self.socket.sendall(encode(message))
-        except OSError:
-            self.open = False  # the loop sees the end of file, and closes it
-            self.socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self.open = False
-        self.socket.close()
-        for callback in self.on_close:
-            callback()
-
-
-def peer_uid(connection: socket.socket) -> int:
-    """Of who connected (SO_PEERCRED, unix(7))."""
-    size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
 
 
 class Service:
@@ -88,9 +43,9 @@ class Service:
             "down": self._down,
             "run": self._run,
             "namespace": self._namespace,
-            "link-stats": self._link_stats,
             "capture-start": self._capture_start,
             "capture-stop": self._capture_stop,
+            **LinkService(supervisor).operations,
         }
 
     def _accept(self) -> None:
@@ -132,7 +87,7 @@ class Service:
     # One method per operation. What can't be answered at once is answered from a callback.
 
     def _status(self, connection: Connection, _: Message) -> None:
-        connection.ok(status_of(self._lab))
+        self._lab.links.counters(lambda counted: connection.ok(status_of(self._lab, counted)))
 
     def _down(self, connection: Connection, _: Message) -> None:
         connection.ok({"pid": self._lab.order.pid})
@@ -165,21 +120,6 @@ class Service:
         """The name of the node's role of this kind, so that its log is where one looks for it."""
         same = [role for role in self._lab.roles if role.node == node and role.spec.kind == kind]
         return same[0].role if same and same[0].state is RoleState.ON_DEMAND else f"{kind}-run"
-
-    def _link_stats(self, connection: Connection, _: Message) -> None:
-        wires = [helper for helper in self._lab.helpers if helper.name == "wire" and helper.alive]
-        if not wires:
-            connection.ok([])
-            return
-
-        def answered(answer: Message) -> None:
-            if "error" in answer:
-                connection.error(LabError(f"the relay failed: {helpers.describe(answer['error'])}"))
-            else:
-                links = answer["ok"]["links"]
-                connection.ok([{"link": name, **counters} for name, counters in links.items()])
-
-        wires[0].ask({"op": "stats"}, answered)
 
     def _capture_start(self, connection: Connection, request: Message) -> None:
         from netlab.capture import recorder

@@ -20,6 +20,7 @@ from netlab.lab import helpers, state
 from netlab.lab.control import encode, encode_error
 from netlab.lab.helpers import Helper
 from netlab.lab.launching import Launches, NodeFiles
+from netlab.lab.links import Links
 from netlab.lab.loop import Loop
 from netlab.lab.order import Order
 from netlab.lab.roster import RoleProcess, RoleState, describe_exit, last_lines
@@ -52,6 +53,7 @@ class Supervisor:
         self._boss: socket.socket | None = boss
         self.stopping = False
         self.crashed = False  # by a bug of ours, when it was up: then its directory, with the log, is kept
+        self.links = Links(order, self.kernel, self.loop)
         self.captures: list[dict[str, Any]] = []
         self._open_files = allow_open_files()
         self.before_end: list[Callable[[], None]] = []
@@ -119,6 +121,7 @@ class Supervisor:
                 helper.listen(self.loop)
                 self.helpers.append(helper)
                 helper.wait(self.loop, time.monotonic() + _WIRE_S)
+                self.links.relay = helper
 
     def _start_roles(self, roles: list[RoleProcess]) -> None:
         """Servers first and all at once; then the clients that ask at once."""
@@ -189,6 +192,8 @@ class Supervisor:
         for helper in self.helpers:
             if helper.pid == pid and helper.alive:
                 helper.status = describe_exit(code)
+                if helper is self.links.relay and not self.stopping:
+                    self.links.relay_ended()
 
     def _boss_spoke(self) -> None:
         """One byte says that it lets the lab live without it; the end of file says that it is gone."""

@@ -1,0 +1,35 @@
+"""Tables of links, as `netlab link` prints them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from netlab.cli.lab_table import show_table
+
+_COUNTERS = ("frames", "lost", "overlimit", "late", "unable")
+_HEADS = ("FROM", "TO", "MEDIUM", "BACKEND", "STATE", "IMPAIRMENT", *(name.upper() for name in _COUNTERS))
+
+
+def show_links(documents: list[dict[str, Any]]) -> None:
+    """A line per direction; a counter that the backend doesn't have is a dash. Then what is played."""
+    show_table(_HEADS, [_row(link, way) for link in documents for way in ("up", "down")])
+    for link in documents:
+        if link["playing"]:
+            typer.echo(f"{link['name']} {_played(link['playing'])}", err=True)
+
+
+def _row(link: dict[str, Any], way: str) -> tuple[str, ...]:
+    one = link[way]
+    to = link["ends"][1 if way == "up" else 0]
+    counters = (str(one["counters"].get(name, "")) for name in _COUNTERS)
+    return one["from"], to, link["medium"], link["backend"], link["state"], one["words"], *counters
+
+
+def _played(playing: dict[str, Any]) -> str:
+    if playing["error"]:
+        return f"stopped playing {playing['title']}: {playing['error']}"
+    ways = " and ".join(playing["directions"])
+    again = ", over and over" if playing["repeat"] else ""
+    return f"plays {playing['title']} {ways}: step {playing['step']} of {playing['steps']}{again}"

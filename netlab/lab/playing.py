@@ -1,0 +1,160 @@
+"""Plays a trace against a link: at each step's time, what the step says is in force."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from netlab.errors import InputError, NetlabError
+from netlab.lab.links import Done, Links
+from netlab.lab.live_link import LiveLink
+from netlab.lab.loop import Loop
+from netlab.model.impairment import Impairment, from_document
+
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What is played: `steps` as (time in ns from the start, fields of Impairment that change then).
+
+    Times don't go backwards, and a step's changes hold until another step changes the same field. It ends,
+    or begins again, after `period_ns`; 0: it has no end, and the last values stay. `title` is for people: a
+    file's name.
+    """
+
+    title: str
+    steps: tuple[tuple[int, dict[str, Any]], ...]
+    period_ns: int
+    repeat: bool
+
+    def __post_init__(self) -> None:
+        if not self.steps or (self.period_ns and self.steps[-1][0] > self.period_ns):
+            raise InputError(f"{self.title}: no steps to play, or some past its end")
+        if self.repeat and not self.period_ns:
+            raise InputError(
+                f"{self.title} doesn't say when it ends, so it can't begin again",
+                "end a CSV file with a row that has only its time",
+            )
+
+    def changes_until(self, number: int) -> dict[str, Any]:
+        """What is changed after the first `number` steps."""
+        merged: dict[str, Any] = {}
+        for _, changes in self.steps[:number]:
+            merged |= changes
+        return merged
+
+
+def score_of(document: dict[str, Any]) -> Score:
+    """From a request. Raises InputError, or KeyError, TypeError, ValueError where it is no such thing."""
+    steps = tuple((int(at_ns), dict(changes)) for at_ns, changes in document["steps"])
+    return Score(str(document["title"]), steps, int(document["period_ns"]), bool(document["repeat"]))
+
+
+def with_changes(base: Impairment, changes: dict[str, Any]) -> Impairment:
+    """Raises TypeError where a field is unknown."""
+    return from_document(base.document() | changes)
+
+
+@dataclass
+class Player:
+    """One score on one link, in these directions. `error` says why it stopped by itself.
+
+    At its end, if it has one, and when it is stopped, the link is what it was given to be.
+    """
+
+    link: LiveLink
+    directions: tuple[str, ...]
+    score: Score
+    links: Links
+    loop: Loop
+    error: str = ""
+    played: int = 0  # steps of this round
+    _merged: dict[str, Any] = field(default_factory=dict)
+    _started_ns: int = 0
+    _ended: bool = False
+
+    def start(self, done: Done) -> None:
+        """`done` hears of the first step."""
+        self._started_ns = time.monotonic_ns()
+        self.link.player = self
+        self._step(done)
+
+    def stop(self, done: Done) -> None:
+        """Take back what was changed."""
+        self._ended = True
+        if self.link.player is self:
+            self.link.player = None
+        self.links.change(self.link, {way: self.link.given[way] for way in self.directions}, done)
+
+    def _turn(self) -> None:
+        if not self._ended:
+            self._step(_nobody)
+
+    def _step(self, done: Done) -> None:
+        """Put in force what is due by now: steps that were missed count with the last of them."""
+        now_ns = time.monotonic_ns() - self._started_ns
+        if self.score.period_ns and now_ns >= self.score.period_ns:
+            if not self.score.repeat:
+                self.stop(done)
+                return
+            rounds = now_ns // self.score.period_ns
+            self._started_ns += rounds * self.score.period_ns
+            now_ns -= rounds * self.score.period_ns
+            self.played, self._merged = 0, {}
+        steps = self.score.steps
+        while self.played < len(steps) and steps[self.played][0] <= now_ns:
+            self._merged |= steps[self.played][1]
+            self.played += 1
+        wanted = {way: with_changes(self.link.given[way], self._merged) for way in self.directions}
+        self.links.change(self.link, wanted, lambda error: self._stepped(error, done))
+
+    def _stepped(self, error: NetlabError | None, done: Done) -> None:
+        """The next step waits for this one to be in force."""
+        if error is not None:
+            self._ended = True
+            self.error = error.cause
+        elif not self._ended and (next_ns := self._next_ns()):
+            wait_ns = self._started_ns + next_ns - time.monotonic_ns()
+            self.loop.after(max(0, wait_ns) / _NS, self._turn)
+        done(error)
+
+    def _next_ns(self) -> int:
+        """When something is to be done next; 0 where nothing ever is."""
+        steps = self.score.steps
+        return steps[self.played][0] if self.played < len(steps) else self.score.period_ns
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "title": self.score.title,
+            "directions": list(self.directions),
+            "repeat": self.score.repeat,
+            "step": self.played,
+            "steps": len(self.score.steps),
+            "error": self.error,
+        }
+
+
+def play(
+    links: Links, loop: Loop, link: LiveLink, directions: tuple[str, ...], score: Score, done: Done
+) -> None:
+    """Play instead of what the link plays now, if anything. Raises TypeError where a step has an unknown
+    field."""
+    for way in directions:
+        with_changes(link.given[way], score.changes_until(len(score.steps)))
+    stop_playing(
+        link, lambda error: done(error) if error else Player(link, directions, score, links, loop).start(done)
+    )
+
+
+def stop_playing(link: LiveLink, done: Done) -> None:
+    """The link is again what it was given to be; at once, where nothing is played."""
+    if link.player is None:
+        done(None)
+    else:
+        link.player.stop(done)
+
+
+def _nobody(_error: NetlabError | None) -> None:
+    """A later step's failure is in `Player.error`."""
