@@ -106,7 +106,7 @@ def play(
 
     link = _link(lab, end)
     if stop and file is None:
-        _print([link.stop()])
+        _print([link.stop(direction)])
     elif file is not None and not stop:
         _print([link.play(file, direction, loop=loop)])
     else:

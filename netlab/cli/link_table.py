@@ -16,8 +16,8 @@ def show_links(documents: list[dict[str, Any]]) -> None:
     """A line per direction; a counter that the backend doesn't have is a dash. Then what is played."""
     show_table(_HEADS, [_row(link, way) for link in documents for way in ("up", "down")])
     for link in documents:
-        if link["playing"]:
-            typer.echo(f"{link['name']} {_played(link['playing'])}", err=True)
+        for way, playing in link["playing"].items():
+            typer.echo(f"{link['name']} {way} {_played(playing)}", err=True)
 
 
 def _row(link: dict[str, Any], way: str) -> tuple[str, ...]:
@@ -30,6 +30,5 @@ def _row(link: dict[str, Any], way: str) -> tuple[str, ...]:
 def _played(playing: dict[str, Any]) -> str:
     if playing["error"]:
         return f"stopped playing {playing['title']}: {playing['error']}"
-    ways = " and ".join(playing["directions"])
     again = ", over and over" if playing["repeat"] else ""
-    return f"plays {playing['title']} {ways}: step {playing['step']} of {playing['steps']}{again}"
+    return f"plays {playing['title']}: step {playing['step']} of {playing['steps']}{again}"

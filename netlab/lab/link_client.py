@@ -79,9 +79,9 @@ class LinkClient:
             },
         )
 
-    def stop(self) -> dict[str, Any]:
-        """End what it plays."""
-        return self._ask("link-stop", {})
+    def stop(self, direction: str = "both") -> dict[str, Any]:
+        """End what it plays. LabError where it plays nothing."""
+        return self._ask("link-stop", {"direction": direction})
 
     def flap(
         self, every_s: float, for_s: float, count: int = 0, tell: Callable[[int], None] = lambda _: None

@@ -27,7 +27,7 @@ def _document(links: Links, link: LiveLink, seen: dict[str, Seen], counted: Coun
         **link_summary(links, link, own),
         "mtu": link.link.mtu,
         "interfaces": {end: {"up": one.up, "carrier": one.carrier} for end, one in own.items()},
-        "playing": link.player.to_json() if link.player is not None else None,
+        "playing": {way: player.to_json() for way, player in link.players.items()},
         **{way: _direction(link, way, own, relayed) for way in DIRECTIONS},
     }
 

@@ -54,7 +54,7 @@ class LinkService:
         self._lab.links.counters(answered)
 
     def _set(self, connection: Connection, request: Message) -> None:
-        """{"end", "up": document, "down": document}, or one of the two. Ends a playback."""
+        """{"end", "up": document, "down": document}, or one of the two. Ends what they play."""
         link = self._link(request)
         wanted = {way: from_document(dict(request[way])) for way in DIRECTIONS if way in request}
         if not wanted:
@@ -68,7 +68,7 @@ class LinkService:
                     link, wanted, lambda failed: self._was_set(connection, link, wanted, failed)
                 )
 
-        stop_playing(link, stopped)
+        stop_playing(link, wanted, stopped)
 
     def _was_set(
         self, connection: Connection, link: LiveLink, wanted: dict[str, Impairment], error: NetlabError | None
@@ -115,11 +115,12 @@ class LinkService:
         play(self._lab.links, self._lab.loop, link, directions, score_of(request), done)
 
     def _stop(self, connection: Connection, request: Message) -> None:
-        """{"end"}: what it plays."""
+        """{"end", "direction"}: what it plays."""
         link = self._link(request)
-        if link.player is None:
+        directions = chosen_directions(str(request["direction"]))
+        if not any(way in link.players for way in directions):
             raise LabError(f"{link.name} plays nothing", "netlab link show")
-        stop_playing(link, self._show_after(connection, link))
+        stop_playing(link, directions, self._show_after(connection, link))
 
     def _link(self, request: Message) -> LiveLink:
         if self._lab.phase != "up":

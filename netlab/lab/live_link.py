@@ -31,7 +31,7 @@ class LiveLink:
     """One link. `backend`: "wire", "netem" or "none"; `middle`: the relay's two interfaces.
 
     Per direction ("up" is from the first end to the second): `given` is what the topology or a user
-    says, `now` what is in force; they differ while a playback changes the link.
+    says, `now` what is in force; they differ while one of `players` changes the direction.
     """
 
     link: Link
@@ -41,7 +41,7 @@ class LiveLink:
     now: dict[str, Impairment] = field(init=False)
     wanted_up: bool = True
     cut: Cut | None = None
-    player: Player | None = None
+    players: dict[str, Player] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.now = dict(self.given)

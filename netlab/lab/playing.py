@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,13 +60,13 @@ def with_changes(base: Impairment, changes: dict[str, Any]) -> Impairment:
 
 @dataclass
 class Player:
-    """One score on one link, in these directions. `error` says why it stopped by itself.
+    """One score on one direction of a link. `error` says why it stopped by itself.
 
-    At its end, if it has one, and when it is stopped, the link is what it was given to be.
+    At its end, if it has one, and when it is stopped, the direction is what it was given to be.
     """
 
     link: LiveLink
-    directions: tuple[str, ...]
+    direction: str
     score: Score
     links: Links
     loop: Loop
@@ -78,15 +79,15 @@ class Player:
     def start(self, done: Done) -> None:
         """`done` hears of the first step."""
         self._started_ns = time.monotonic_ns()
-        self.link.player = self
+        self.link.players[self.direction] = self
         self._step(done)
 
     def stop(self, done: Done) -> None:
         """Take back what was changed."""
         self._ended = True
-        if self.link.player is self:
-            self.link.player = None
-        self.links.change(self.link, {way: self.link.given[way] for way in self.directions}, done)
+        if self.link.players.get(self.direction) is self:
+            del self.link.players[self.direction]
+        self.links.change(self.link, {self.direction: self.link.given[self.direction]}, done)
 
     def _turn(self) -> None:
         if not self._ended:
@@ -107,8 +108,8 @@ class Player:
         while self.played < len(steps) and steps[self.played][0] <= now_ns:
             self._merged |= steps[self.played][1]
             self.played += 1
-        wanted = {way: with_changes(self.link.given[way], self._merged) for way in self.directions}
-        self.links.change(self.link, wanted, lambda error: self._stepped(error, done))
+        wanted = with_changes(self.link.given[self.direction], self._merged)
+        self.links.change(self.link, {self.direction: wanted}, lambda error: self._stepped(error, done))
 
     def _stepped(self, error: NetlabError | None, done: Done) -> None:
         """The next step waits for this one to be in force."""
@@ -128,7 +129,6 @@ class Player:
     def to_json(self) -> dict[str, Any]:
         return {
             "title": self.score.title,
-            "directions": list(self.directions),
             "repeat": self.score.repeat,
             "step": self.played,
             "steps": len(self.score.steps),
@@ -139,21 +139,44 @@ class Player:
 def play(
     links: Links, loop: Loop, link: LiveLink, directions: tuple[str, ...], score: Score, done: Done
 ) -> None:
-    """Play instead of what the link plays now, if anything. Raises TypeError where a step has an unknown
-    field."""
+    """Play instead of what these directions play now, if anything.
+
+    Raises TypeError where a step has an unknown field.
+    """
     for way in directions:
         with_changes(link.given[way], score.changes_until(len(score.steps)))
-    stop_playing(
-        link, lambda error: done(error) if error else Player(link, directions, score, links, loop).start(done)
-    )
+
+    def stopped(error: NetlabError | None) -> None:
+        if error is not None:
+            done(error)
+            return
+        started = _together(len(directions), done)
+        for way in directions:
+            Player(link, way, score, links, loop).start(started)
+
+    stop_playing(link, directions, stopped)
 
 
-def stop_playing(link: LiveLink, done: Done) -> None:
-    """The link is again what it was given to be; at once, where nothing is played."""
-    if link.player is None:
+def stop_playing(link: LiveLink, directions: Iterable[str], done: Done) -> None:
+    """These directions are again what they were given to be; at once, where nothing is played."""
+    players = [link.players[way] for way in directions if way in link.players]
+    if not players:
         done(None)
-    else:
-        link.player.stop(done)
+    stopped = _together(len(players), done)
+    for player in players:
+        player.stop(stopped)
+
+
+def _together(count: int, done: Done) -> Done:
+    """To be called so many times; then `done` hears the first error, if there was one."""
+    heard: list[NetlabError | None] = []
+
+    def one(error: NetlabError | None) -> None:
+        heard.append(error)
+        if len(heard) == count:
+            done(next((error for error in heard if error is not None), None))
+
+    return one
 
 
 def _nobody(_error: NetlabError | None) -> None:

@@ -107,23 +107,23 @@ def test_steps_come_in_time_and_the_last_stays(clock: Clock, link: LiveLink) -> 
     clock.pass_(0.02)
     clock.pass_(10)
     assert changes.made == [("up 10 0",), ("up 10 0.5",), ("up 30 0.5",)]
-    assert link.player is not None
-    assert link.player.to_json()["step"] == 3
+    assert "up" in link.players
+    assert link.players["up"].to_json()["step"] == 3
     heard: list[object] = []
-    stop_playing(link, heard.append)
+    stop_playing(link, ("up",), heard.append)
     assert heard == [None]
     assert changes.made[-1] == ("up 5 0",)
-    assert link.player is None
+    assert not link.players
 
 
 def test_a_period_ends_it(clock: Clock, link: LiveLink) -> None:
     changes = Changes()
     begin(clock, changes, link, ("up", "down"), score(period_ms=250))
     clock.pass_(0.26)
-    assert changes.made[-2:] == [("up 30 0.5", "down 30 0.5"), ("up 5 0", "down 6 0")]
-    assert link.player is None
+    assert changes.made[-4:] == [("up 30 0.5",), ("down 30 0.5",), ("up 5 0",), ("down 6 0",)]
+    assert not link.players
     clock.pass_(10)
-    assert len(changes.made) == 4
+    assert len(changes.made) == 8
 
 
 def test_a_loop_begins_again_and_keeps_its_pace(clock: Clock, link: LiveLink) -> None:
@@ -143,12 +143,17 @@ def test_missed_steps_count_with_the_last_of_them(clock: Clock, link: LiveLink) 
     assert changes.made == [("up 10 0",), ("up 30 0.5",)]
 
 
-def test_another_trace_takes_its_place(clock: Clock, link: LiveLink) -> None:
+def test_another_trace_takes_its_place_in_its_direction(clock: Clock, link: LiveLink) -> None:
     changes = Changes()
-    begin(clock, changes, link, ("up",), score(period_ms=250, repeat=True))
-    begin(clock, changes, link, ("down",), Score("y.csv", ((0, {"delay_ns": 90 * MS}),), 0, False))
+    begin(clock, changes, link, ("up", "down"), Score("y.csv", ((0, {"delay_ns": 80 * MS}),), 0, False))
+    heard = begin(clock, changes, link, ("down",), Score("z.csv", ((0, {"delay_ns": 90 * MS}),), 0, False))
     clock.pass_(5)
-    assert changes.made == [("up 10 0",), ("up 5 0",), ("down 90 0",)]
+    assert heard == [None]
+    assert changes.made == [("up 80 0",), ("down 80 0",), ("down 6 0",), ("down 90 0",)]
+    assert {way: player.score.title for way, player in link.players.items()} == {
+        "up": "y.csv",
+        "down": "z.csv",
+    }
 
 
 def test_a_refused_step_stops_it_and_is_told(clock: Clock, link: LiveLink) -> None:
@@ -156,8 +161,8 @@ def test_a_refused_step_stops_it_and_is_told(clock: Clock, link: LiveLink) -> No
     begin(clock, changes, link, ("up",), score())
     changes.refuse = True
     clock.pass_(5)
-    assert link.player is not None
-    assert link.player.to_json()["error"] == "no"
+    assert "up" in link.players
+    assert link.players["up"].to_json()["error"] == "no"
 
 
 @pytest.mark.parametrize(
