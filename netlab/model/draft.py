@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from netlab.errors import Problem
+from netlab.errors import InputError, Problem, TopologyError
 from netlab.model.entries import NodeEntry, TopologyEntry
 from netlab.model.explain import Fault, faults, places
 from netlab.model.yaml import Document, Path
+
+Content = TypeVar("Content")
 
 # Items that are checked one by one, so that a bad one doesn't hide its neighbours.
 _ITEMS = ("interfaces", "roles", "nat", "routes", "sysctls")
@@ -22,6 +26,8 @@ class Draft:
     """`broken`: paths that were left out because of their shape; nothing more is said about them.
 
     `kept`: for a list from which items were left out, where its remaining items were in the file.
+    `folder`: what the files that the topology names are relative to; None: they are not read.
+    `warnings`: what is possible, but hardly meant.
     """
 
     document: Document
@@ -29,12 +35,42 @@ class Draft:
     problems: list[Problem]
     broken: set[Path] = field(default_factory=set)
     kept: dict[Path, list[int]] = field(default_factory=dict)
+    folder: FilePath | None = None
+    warnings: list[Problem] = field(default_factory=list)
+    _read: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def add(self, path: Path, message: str, suggestion: str = "", at_key: bool = False) -> None:
         """Report a problem with what is at `path` of the entry."""
         original = self._in_file(path)
         find = self.document.key_place if at_key else self.document.place
         self.problems.append(Problem(self.document.file, *find(original), message, suggestion))
+
+    def warn(self, path: Path, message: str, suggestion: str = "") -> None:
+        """Warn of what is at `path` of the entry."""
+        place = self.document.key_place(self._in_file(path))
+        self.warnings.append(Problem(self.document.file, *place, message, suggestion))
+
+    def read(self, path: Path, name: str, reader: Callable[[FilePath], Content]) -> Content | None:
+        """What `reader` finds in the file that `path` of the entry names; None where it can't or mustn't.
+
+        A file is read once, and its problems are told once, with their places in it.
+        """
+        if self.folder is None:
+            return None
+        key = (reader.__module__, name)
+        if key not in self._read:
+            self._read[key] = self._from_file(path, self.folder / name, reader)
+        found: Content | None = self._read[key]
+        return found
+
+    def _from_file(self, path: Path, file: FilePath, reader: Callable[[FilePath], Content]) -> Content | None:
+        try:
+            return reader(file)
+        except TopologyError as error:
+            self.problems += error.problems
+        except InputError as error:
+            self.add(path, error.cause, error.remedy)
+        return None
 
     def line(self, path: Path) -> int:
         """The line of what is at `path` of the entry."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from netlab.model.entries import TopologyEntry
+from netlab.model.link_entries import directed_fields
 from netlab.model.suggest import nearest
 from netlab.model.yaml import BROKEN, Path
 
@@ -154,11 +155,13 @@ def _keys(path: Path, root: Any) -> list[str]:
 def _names(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield field.alias or name
+    yield from directed_fields(model)
 
 
 def _step(shape: Any, step: str | int, value: Any) -> Any:
     if isinstance(shape, type) and issubclass(shape, BaseModel):
         by_name = {field.alias or name: field.annotation for name, field in shape.model_fields.items()}
+        by_name |= directed_fields(shape)
         return _model_for(by_name.get(str(step)), value)
     arguments = get_args(shape)
     return _model_for(arguments[-1] if isinstance(step, str) else arguments[0], value)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from netlab.model.draft import Draft
-from netlab.model.entries import INTERFACE, LinkEntry, NodeEntry
-from netlab.model.impairment import Impairment
-from netlab.model.media import DEFAULT, Medium, media
+from netlab.model.entries import INTERFACE, NodeEntry
+from netlab.model.link_entries import LinkEntry
+from netlab.model.resolve_links import resolve_link
 from netlab.model.suggest import nearest
 from netlab.model.topology import Endpoint, Forwarding, Interface, Link, Node, Pat, StaticRoute
-from netlab.model.units import format_duration
 from netlab.model.yaml import Path
 
 BRIDGE = "br0"  # the bridge of a switch
 RESERVED = ("lo", BRIDGE, "all", "default")  # the last two are names of /proc/sys/net/ipv4/conf
-MAX_DELAY_NS = 600_000_000_000
-MIN_LIMIT = 1000
-_NOMINAL_BPS = 1_000_000_000  # sizes the queue of a link that has a delay but no rate
 _VALID = re.compile(INTERFACE)
 
 
@@ -42,7 +37,7 @@ def resolve(draft: Draft) -> Resolved:
     for index, entry in enumerate(draft.entry.links):
         pair = ends.found.get(index)
         if pair is not None:
-            resolved.links.append(_link(draft, ("links", index), entry, pair))
+            resolved.links.append(resolve_link(draft, ("links", index), entry, pair))
             resolved.link_paths.append(("links", index))
     for name, node in draft.entry.nodes.items():
         resolved.nodes[name] = _node(node, ends.ports.get(name, ()))
@@ -191,61 +186,3 @@ def name_rule(name: str) -> str:
     if len(name) > 15:
         return f"it has {len(name)} characters; the kernel takes 15"
     return "use letters, digits, _ . and -"
-
-
-def _link(draft: Draft, path: Path, entry: LinkEntry, ends: tuple[Endpoint, Endpoint]) -> Link:
-    medium = media.get(entry.medium)
-    if medium is None:
-        draft.add(
-            (*path, "medium"), f"unknown medium `{entry.medium}`", nearest(entry.medium, media, "media")
-        )
-        medium = media[DEFAULT]
-    mtu = entry.mtu or medium.mtu
-    return Link(
-        ends=ends,
-        medium=medium.name,
-        up=_impairment(draft, path, entry, medium, "up", mtu),
-        down=_impairment(draft, path, entry, medium, "down", mtu),
-        mtu=mtu,
-        offload=entry.offload,
-        backend=entry.backend,
-    )
-
-
-def _impairment(
-    draft: Draft, path: Path, entry: LinkEntry, medium: Medium, direction: str, mtu: int
-) -> Impairment:
-    base: Impairment = getattr(medium, direction)
-
-    def given(field_name: str) -> Any:
-        return getattr(getattr(entry, field_name), direction, None)
-
-    delay, jitter, loss, rate, limit = map(given, ("delay", "jitter", "loss", "rate", "limit"))
-    delay_ns = base.delay_ns if delay is None else delay
-    if delay_ns > MAX_DELAY_NS:
-        message = f"delay {format_duration(delay_ns)} is past {format_duration(MAX_DELAY_NS)}"
-        _add_once(draft, (*path, "delay"), message)
-    if jitter is not None and jitter > delay_ns:
-        message = f"jitter {format_duration(jitter)} is more than the delay of {format_duration(delay_ns)}"
-        _add_once(draft, (*path, "jitter"), message, "a frame can't arrive before it is sent")
-    rate_bps = base.rate_bps if rate is None else rate
-    return Impairment(
-        delay_ns=delay_ns,
-        jitter_ns=min(base.jitter_ns, delay_ns) if jitter is None else jitter,
-        loss=base.loss if loss is None else loss,
-        rate_bps=rate_bps,
-        limit_packets=default_limit(delay_ns, rate_bps, mtu) if limit is None else limit,
-    )
-
-
-def _add_once(draft: Draft, path: Path, message: str, suggestion: str = "") -> None:
-    """The two directions of one value are one problem."""
-    before = draft.problems[-1].message if draft.problems else ""
-    if before != message:
-        draft.add(path, message, suggestion)
-
-
-def default_limit(delay_ns: int, rate_bps: int, mtu: int) -> int:
-    """Twice the bandwidth-delay product in packets (one in flight, one queued), at least MIN_LIMIT."""
-    bits = (rate_bps or _NOMINAL_BPS) * delay_ns // 1_000_000_000
-    return max(MIN_LIMIT, -(-2 * bits // (8 * mtu)))

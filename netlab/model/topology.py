@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from netlab.errors import Problem
 from netlab.model.impairment import Impairment
 from netlab.model.playback import Playback
 from netlab.model.roles import RoleSpec
@@ -104,7 +105,10 @@ class Link(_Frozen):
 
 
 class Topology(_Frozen):
+    """`warnings`: what is possible, but hardly meant; with the places in the file."""
+
     name: str
     description: str = ""
     nodes: dict[str, Node]
     links: tuple[Link, ...] = ()
+    warnings: tuple[Problem, ...] = ()

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 _NUMBER = re.compile(r"^\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z%]*)\s*$")
 _DURATION_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
 _RATE_BPS = {"bit": 1, "kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
+_LENGTH_M = {"m": 1, "km": 1_000}
 _SIZE_BYTES = {"b": 1, "kb": 1_024, "mb": 1_024**2, "gb": 1_024**3}
 
 
@@ -38,6 +39,11 @@ def rate_bps(text: object) -> int:
 def size_bytes(text: object) -> int:
     """Bytes of `64kb`, `1mb` (binary prefixes, as tc has for sizes); a bare number is bytes."""
     return text if isinstance(text, int) and text >= 0 else _scaled(text, _SIZE_BYTES, "size", "64kb")
+
+
+def length_m(text: object) -> int:
+    """Metres of `80km`, `100m`. ValueError names the right form."""
+    return _scaled(text, _LENGTH_M, "length", "80km")
 
 
 def probability(text: object) -> float:
@@ -68,6 +74,11 @@ def format_duration(ns: int) -> str:
     return f"{ns}ns"
 
 
+def format_length(metres: int) -> str:
+    """The shortest exact form: 80km, 100m."""
+    return f"{(Decimal(metres) / 1_000).normalize():f}km" if metres >= 1_000 else f"{metres}m"
+
+
 def format_rate(bps: int) -> str:
     """The shortest exact form: 10mbit, 1.5gbit; 0 is `unlimited`."""
     for unit, scale in (("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000)):
@@ -96,6 +107,13 @@ RateBps = Annotated[
     PlainSerializer(format_rate, when_used="json"),
     Field(gt=0),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?[kmg]?bit$", "examples": ["10mbit", "1gbit"]}),
+]
+LengthM = Annotated[
+    int,
+    BeforeValidator(length_m),
+    PlainSerializer(format_length, when_used="json"),
+    Field(gt=0),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?k?m$", "examples": ["80km", "100m"]}),
 ]
 Probability = Annotated[
     float,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, assert_never
 
-from netlab.model.impairment import Impairment
+from netlab.model.impairment import FourState, GilbertElliott, Impairment, Slot
 from netlab.model.units import format_duration, format_probability, format_rate
 from netlab.plan.ops import (
     AddAddress,
@@ -47,18 +47,74 @@ def document(plan: Plan) -> dict[str, Any]:
 
 
 def impairment(one: Impairment) -> str:
-    """`delay 10ms, rate 10mbit, limit 1000`; `perfect` for a wire that does nothing."""
+    """`delay 10ms, rate 10mbit, limit 1000`, as tc-netem says it; `perfect` for a wire that does nothing."""
     if one.perfect:
         return "perfect"
-    words = []
-    if one.delay_ns:
-        jitter = f" ± {format_duration(one.jitter_ns)}" if one.jitter_ns else ""
-        words.append(f"delay {format_duration(one.delay_ns)}{jitter}")
+    words = [*_delay(one), *_loss(one), *_shares(one), *_rate(one)]
+    if one.slot is not None:
+        words.append(_slot(one.slot))
+    if one.ecn:
+        words.append("ecn")
+    words.append(f"limit {one.limit_packets}")
+    return ", ".join(words if one.seed is None else [*words, f"seed {one.seed}"])
+
+
+def _delay(one: Impairment) -> Iterator[str]:
+    if not one.delay_ns:
+        return
+    jitter = f" ± {format_duration(one.jitter_ns)}" if one.jitter_ns else ""
+    yield f"delay {format_duration(one.delay_ns)}{jitter}{_correlated(one.delay_correlation)}"
+    if one.distribution != "uniform":
+        table = f" ({len(one.table)} entries)" if one.table else ""
+        yield f"distribution {one.distribution}{table}"
+
+
+def _loss(one: Impairment) -> Iterator[str]:
+    match one.loss_model:
+        case GilbertElliott(p, r, bad, good):
+            shares = zip(("p", "r", "1-h", "1-k"), (p, r, bad, good), strict=True)
+            yield f"loss gemodel {_named(shares)}"
+        case FourState(p13, p31, p32, p23, p14):
+            shares = zip(("p13", "p31", "p32", "p23", "p14"), (p13, p31, p32, p23, p14), strict=True)
+            yield f"loss state {_named(shares)}"
     if one.loss:
-        words.append(f"loss {format_probability(one.loss)}")
-    if one.rate_bps:
-        words.append(f"rate {format_rate(one.rate_bps)}")
-    return ", ".join([*words, f"limit {one.limit_packets}"])
+        yield f"loss {format_probability(one.loss)}{_correlated(one.loss_correlation)}"
+
+
+def _named(shares: Iterable[tuple[str, float]]) -> str:
+    return " ".join(f"{name} {_share(share)}" for name, share in shares)
+
+
+def _share(share: float) -> str:
+    """With what is left of sums of binary fractions rounded away."""
+    return format_probability(round(share, 12))
+
+
+def _shares(one: Impairment) -> Iterator[str]:
+    for word in ("duplicate", "corrupt", "reorder"):
+        if share := getattr(one, word):
+            gap = f" gap {one.reorder_gap}" if word == "reorder" and one.reorder_gap else ""
+            yield f"{word} {format_probability(share)}{_correlated(getattr(one, f'{word}_correlation'))}{gap}"
+
+
+def _correlated(share: float) -> str:
+    return f" (correlation {format_probability(share)})" if share else ""
+
+
+def _rate(one: Impairment) -> Iterator[str]:
+    if not one.rate_bps:
+        return
+    overhead = f" overhead {one.rate_overhead_bytes}" if one.rate_overhead_bytes else ""
+    cells = f" cells of {one.cell_bytes} + {one.cell_overhead_bytes} bytes" if one.cell_bytes else ""
+    yield f"rate {format_rate(one.rate_bps)}{overhead}{cells}"
+
+
+def _slot(slot: Slot) -> str:
+    high = f" to {format_duration(slot.max_ns)}" if slot.max_ns != slot.min_ns else ""
+    bounds = [
+        f" {value} {word}" for word, value in (("packets", slot.packets), ("bytes", slot.bytes)) if value
+    ]
+    return f"slot {format_duration(slot.min_ns)}{high}{''.join(bounds)}"
 
 
 def _document(operation: Operation) -> dict[str, Any]:
