@@ -98,9 +98,8 @@ def play(
 ) -> None:
     """Change a link as a trace file says.
 
-    This returns when it has begun. Where the trace has an end (a mahimahi trace has; CSV by a last row with
-    its time alone), the link is then what it was before, or it begins again (--loop); else the last values
-    stay. --stop and `link set` end it.
+    This returns when it has begun. When the trace ends, the link is what it was before, or it begins again
+    (--loop). --stop and `link set` end it.
     """
     from netlab.errors import InputError
 

@@ -63,7 +63,7 @@ class LinkClient:
     def play(self, path: Path, direction: str = "both", *, loop: bool = False) -> dict[str, Any]:
         """Change it as a trace file says; returns when it has begun (see `netlab.model.playback`).
 
-        `loop`: again and again. Else, where the trace has an end, the link is then what it was before.
+        `loop`: again and again. Else the link is then what it was before.
         """
         from netlab.model.playback import load
 

@@ -21,8 +21,7 @@ class Score:
     """What is played: `steps` as (time in ns from the start, fields of Impairment that change then).
 
     Times don't go backwards, and a step's changes hold until another step changes the same field. It ends,
-    or begins again, after `period_ns`; 0: it has no end, and the last values stay. `title` is for people: a
-    file's name.
+    or begins again, after `period_ns`. `title` is for people: a file's name.
     """
 
     title: str
@@ -31,13 +30,8 @@ class Score:
     repeat: bool
 
     def __post_init__(self) -> None:
-        if not self.steps or (self.period_ns and self.steps[-1][0] > self.period_ns):
+        if not self.steps or self.steps[-1][0] >= self.period_ns:
             raise InputError(f"{self.title}: no steps to play, or some past its end")
-        if self.repeat and not self.period_ns:
-            raise InputError(
-                f"{self.title} doesn't say when it ends, so it can't begin again",
-                "end a CSV file with a row that has only its time",
-            )
 
     def changes_until(self, number: int) -> dict[str, Any]:
         """What is changed after the first `number` steps."""
@@ -62,7 +56,7 @@ def with_changes(base: Impairment, changes: dict[str, Any]) -> Impairment:
 class Player:
     """One score on one direction of a link. `error` says why it stopped by itself.
 
-    At its end, if it has one, and when it is stopped, the direction is what it was given to be.
+    At its end, and when it is stopped, the direction is what it was given to be.
     """
 
     link: LiveLink
@@ -96,7 +90,7 @@ class Player:
     def _step(self, done: Done) -> None:
         """Put in force what is due by now: steps that were missed count with the last of them."""
         now_ns = time.monotonic_ns() - self._started_ns
-        if self.score.period_ns and now_ns >= self.score.period_ns:
+        if now_ns >= self.score.period_ns:
             if not self.score.repeat:
                 self.stop(done)
                 return
@@ -116,13 +110,13 @@ class Player:
         if error is not None:
             self._ended = True
             self.error = error.cause
-        elif not self._ended and (next_ns := self._next_ns()):
-            wait_ns = self._started_ns + next_ns - time.monotonic_ns()
+        elif not self._ended:
+            wait_ns = self._started_ns + self._next_ns() - time.monotonic_ns()
             self.loop.after(max(0, wait_ns) / _NS, self._turn)
         done(error)
 
     def _next_ns(self) -> int:
-        """When something is to be done next; 0 where nothing ever is."""
+        """When something is to be done next."""
         steps = self.score.steps
         return steps[self.played][0] if self.played < len(steps) else self.score.period_ns
 
@@ -167,6 +161,15 @@ def stop_playing(link: LiveLink, directions: Iterable[str], done: Done) -> None:
         player.stop(stopped)
 
 
+def play_from_the_start(links: Links, loop: Loop) -> None:
+    """What the topology wants played, again and again. Where that fails, `link show` says so."""
+    for link in links.all:
+        for way, playback in link.link.playback.items():
+            steps = tuple((step.at_ns, dict(step.changes)) for step in playback.steps)
+            score = Score("the topology's trace", steps, playback.period_ns, repeat=True)
+            play(links, loop, link, (way,), score, _nobody)
+
+
 def _together(count: int, done: Done) -> Done:
     """To be called so many times; then `done` hears the first error, if there was one."""
     heard: list[NetlabError | None] = []
@@ -180,4 +183,4 @@ def _together(count: int, done: Done) -> Done:
 
 
 def _nobody(_error: NetlabError | None) -> None:
-    """A later step's failure is in `Player.error`."""
+    """A failure is in `Player.error`, too."""

@@ -23,6 +23,7 @@ from netlab.lab.launching import Launches, NodeFiles
 from netlab.lab.links import Links
 from netlab.lab.loop import Loop
 from netlab.lab.order import Order
+from netlab.lab.playing import play_from_the_start
 from netlab.lab.roster import RoleProcess, RoleState, describe_exit, last_lines
 from netlab.lab.runner import Runner
 from netlab.plan.ops import WIRE, StartRole, StartWire
@@ -69,6 +70,7 @@ class Supervisor:
         self._start_wires()
         self._start_roles([role for role in self.roles if role.starts_with_lab])
         self.phase = "up"
+        play_from_the_start(self.links, self.loop)
         self._tell({"ok": True})
 
     def _listen_to_signals(self) -> None:

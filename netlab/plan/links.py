@@ -65,7 +65,7 @@ def _backend(link: Link, capabilities: Capabilities) -> str:
         )
     if link.backend != "auto":
         return link.backend
-    if link.up.perfect and link.down.perfect:
+    if link.up.perfect and link.down.perfect and not link.playback:
         return "none"
     return "netem" if capabilities.netem else "wire"
 
