@@ -60,6 +60,11 @@ class LabClient:
         answers = self.converse(request, timeout_s)
         return [Event.from_line(answer["progress"]) for answer in answers if "progress" in answer]
 
+    def restart(self, node: str, role: str, timeout_s: float = 30) -> None:
+        """End a role and start it again, cold; returns when it is ready. Raises RoleError if it fails."""
+        for _ in self.converse({"op": "restart", "node": node, "role": role}, timeout_s):
+            pass
+
     def start_capture(
         self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = ""
     ) -> None:

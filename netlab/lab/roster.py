@@ -64,6 +64,12 @@ class RoleProcess:
     def healthy(self) -> bool:
         return self.state is not RoleState.FAILED
 
+    def renew(self) -> None:
+        """As before its first start: it is about to be started again."""
+        self.state, self.status, self.exit_code = RoleState.ON_DEMAND, "", None
+        self.pid, self.unwanted = 0, False
+        self.stream = EventStream(self.node, self.role)
+
     def heard(self, event: Event) -> None:
         if event.event == "ready" and self.state is RoleState.STARTING:
             self.state = RoleState.READY

@@ -153,7 +153,7 @@ class Runner:
         self._close_events(process)
         note()
         self._record(process, [exited_event(process.node, process.role, process.status)])
-        for listener in self.ended:
+        for listener in tuple(self.ended):  # one that has heard enough takes itself off the list
             listener(process)
 
     def _read(self, process: RoleProcess) -> bool:
@@ -179,7 +179,7 @@ class Runner:
         for event in events:
             process.heard(event)
         self._log.append(events)
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener(process, events)
 
     # How it ends.

@@ -16,6 +16,7 @@ from netlab.lab.control import Message, decode
 from netlab.lab.helpers import Helper
 from netlab.lab.link_service import LinkService
 from netlab.lab.report import status_of
+from netlab.lab.restarting import Restart
 from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.supervisor import Supervisor
 from netlab.model.event import Event
@@ -42,6 +43,7 @@ class Service:
             "status": self._status,
             "down": self._down,
             "run": self._run,
+            "restart": self._restart,
             "namespace": self._namespace,
             "capture-start": self._capture_start,
             "capture-stop": self._capture_stop,
@@ -115,6 +117,15 @@ class Service:
             raise LabError(f"the lab is {self._lab.phase}", "wait until netlab ps shows it as up")
         process = RoleProcess(node, self._role_name(node, spec.kind), spec, one_shot=True)
         OneShot(self._lab, process, connection).start()
+
+    def _restart(self, connection: Connection, request: Message) -> None:
+        node, name = self._node(request), str(request["role"])
+        roles = [role for role in self._lab.roles if role.node == node]
+        found = [role for role in roles if role.role == name]
+        if not found:
+            known = ", ".join(role.role for role in roles) or "none"
+            raise LabError(f"node {node} has no role {name!r}", f"its roles: {known}")
+        Restart(self._lab, found[0], connection).start()
 
     def _role_name(self, node: str, kind: str) -> str:
         """The name of the node's role of this kind, so that its log is where one looks for it."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from netlab.errors import LabError
+from netlab.errors import LabError, Problem
 from netlab.fabric.enter import CLONE_NEWPID, unshare
 from netlab.lab import sandbox, state
 from netlab.lab.client import LabClient
@@ -36,28 +36,37 @@ def up(
     seed: int | None = None,
     progress: Progress = lambda _what, _done, _of: None,
     leashed: bool = False,
+    warn: Callable[[Problem], None] = lambda _problem: None,
 ) -> LabClient:
     """Bring the lab of a topology file up; returns when every role is ready.
 
     `seed` seeds losses and roles; None: a new one (`status` has it). `leashed`: the lab ends with this
-    process, unless `LabClient.release` is called. Whatever is raised, nothing is left of the lab:
+    process, unless `LabClient.release` is called. `warn` hears what the topology warns of. Whatever is raised, nothing is left of the lab:
     TopologyError or InputError for the file and the name, HostError, LabError (a name that is taken,
     KernelError, RoleError), KeyboardInterrupt.
 
     It forks, so call it from a process with one thread. `progress` is first called after that.
     """
     with _no_collection():
-        return _up(topology_path, name, seed, progress, leashed)
+        from netlab.model.load import load
+
+        topology = load(topology_path)
+        for problem in topology.warnings:
+            warn(problem)
+        return _up(topology_path, topology, name, seed, progress, leashed)
 
 
 def _up(
-    topology_path: Path, name: str | None, seed: int | None, progress: Progress, leashed: bool
+    topology_path: Path,
+    topology: Topology,
+    name: str | None,
+    seed: int | None,
+    progress: Progress,
+    leashed: bool,
 ) -> LabClient:
     from netlab.fabric.probe import probe
-    from netlab.model.load import load
     from netlab.plan import plan
 
-    topology = load(topology_path)
     lab_name = state.check_name(name if name is not None else topology.name)
     state.require_root()
     made = plan(topology, probe())

@@ -41,6 +41,7 @@ REQUESTS = (
 )
 _CLIENT = "client-a"
 _TIMEOUT_S = 90.0
+_CACHING = ("resolver", "cdn")
 
 Say = Callable[[str], None]
 
@@ -135,7 +136,9 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
     name = options.lab or topology.name
     if any(directory.name == name and alive for directory, _, alive in state.all_labs()):
         say(f"using the lab {name}, which is up")
-        yield LabClient.connect(name)
+        found = LabClient.connect(name)
+        _empty_caches(found, say)
+        yield found
         return
     say(f"bringing the lab {name} up ({options.topology})")
     lab = up(options.topology, name, leashed=True, progress=_steps(say))
@@ -152,6 +155,20 @@ def _lab(options: Options, topology: Topology, say: Say) -> Iterator[LabClient]:
             say(f"the lab {name} stays up; to end it: netlab down {name}")
         else:
             lab.down()
+
+
+def _empty_caches(lab: LabClient, say: Say) -> None:
+    """`direct` and `miss` are cold: resolvers and CDN edges that have served before start anew."""
+    cached = [
+        (str(node["node"]), str(role["role"]))
+        for node in lab.status()["nodes"]
+        for role in node["roles"]
+        if role["kind"] in _CACHING
+    ]
+    if cached:
+        say(f"restarting, for their caches: {', '.join(node for node, _ in cached)}")
+    for node, role in cached:
+        lab.restart(node, role)
 
 
 def _steps(say: Say) -> Callable[[str, int, int], None]:

@@ -213,6 +213,10 @@ def test_a_lab_that_is_up_is_used_and_left_up(lab: Lab) -> None:
     second = lab.netlab(*arguments, str(lab.directory / "two"), timeout_s=120)
     assert second.status == 0, second
     assert "which is up" in second.stderr
+    spans = {one["name"]: {span["name"] for span in one["spans"]} for one in second.json()["variants"]}
+    assert "edge ─► origin" in spans["miss"], spans  # its edge had answered before, and is cold again
+    assert "edge ─► origin" not in spans["hit"], spans
+    assert "DNS ─► ns-com" in spans["direct"], spans
     assert lab.status()["state"] == "up"
     assert lab.netlab("down", lab.name).status == 0
     lab.assert_gone()
