@@ -22,7 +22,13 @@ def command(
     from netlab.model.find import find
 
     with Progress() as progress:
-        lab = up(find(str(topology)), name, seed=seed, progress=progress)
+        lab = up(
+            find(str(topology)),
+            name,
+            seed=seed,
+            progress=progress,
+            warn=lambda warning: typer.echo(f"warning: {warning}", err=True),
+        )
     status = lab.status()
     if json:
         from json import dumps

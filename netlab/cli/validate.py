@@ -25,10 +25,14 @@ def command(
         if not json:
             raise
         problems = [asdict(problem) for problem in error.problems]
-        typer.echo(dumps({"file": str(path), "valid": False, "problems": problems}, indent=2))
+        typer.echo(dumps({"file": str(path), "valid": False, "problems": problems, "warnings": []}, indent=2))
         raise typer.Exit(error.exit_code) from error
     summary = {"name": topology.name, "nodes": len(topology.nodes), "links": len(topology.links)}
     if json:
-        typer.echo(dumps({"file": str(path), "valid": True, "problems": [], **summary}, indent=2))
+        warnings = [asdict(warning) for warning in topology.warnings]
+        found = {"file": str(path), "valid": True, "problems": [], "warnings": warnings, **summary}
+        typer.echo(dumps(found, indent=2))
     else:
+        for warning in topology.warnings:
+            typer.echo(f"warning: {warning}", err=True)
         typer.echo(f"{path}: valid: {topology.name}, {summary['nodes']} nodes, {summary['links']} links")

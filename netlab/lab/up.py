@@ -41,9 +41,9 @@ def up(
     """Bring the lab of a topology file up; returns when every role is ready.
 
     `seed` seeds losses and roles; None: a new one (`status` has it). `leashed`: the lab ends with this
-    process, unless `LabClient.release` is called. `warn` hears what the topology warns of. Whatever is raised, nothing is left of the lab:
-    TopologyError or InputError for the file and the name, HostError, LabError (a name that is taken,
-    KernelError, RoleError), KeyboardInterrupt.
+    process, unless `LabClient.release` is called. `warn` hears what the topology warns of.
+    Whatever is raised, nothing is left of the lab: TopologyError or InputError for the file and the name,
+    HostError, LabError (a name that is taken, KernelError, RoleError), KeyboardInterrupt.
 
     It forks, so call it from a process with one thread. `progress` is first called after that.
     """

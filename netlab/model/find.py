@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import netlab
@@ -22,13 +23,31 @@ def shipped() -> dict[str, Path]:
 def find(name_or_path: str) -> Path:
     """The file that `internet` or `dir/my.yaml` means. A file that exists wins over a shipped name.
 
-    Raises InputError where there is neither, with the nearest shipped name.
+    Raises InputError where there is neither, with the nearest shipped name, or where it can't be looked at.
     """
-    path = Path(name_or_path)
     known = shipped()
-    if path.is_file():
-        return path
+    kind = _kind(Path(name_or_path))
+    if kind == "file":
+        return Path(name_or_path)
     if name_or_path in known:
         return known[name_or_path]
-    what = "is a directory" if path.is_dir() else "no such file, and no shipped topology of that name"
-    raise InputError(f"{name_or_path}: {what}", nearest(name_or_path, known, "shipped topologies"))
+    raise InputError(f"{_shown(name_or_path)}: {kind}", nearest(name_or_path, known, "shipped topologies"))
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and len(name) <= 100 else f"{name[:100]!r}"
+
+
+def _kind(path: Path) -> str:
+    """`file`, or what it is instead."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "no such file, and no shipped topology of that name"
+    except OSError as error:
+        return str(error.strerror).lower()
+    except ValueError as error:  # a null byte in the name
+        return str(error)
+    if stat.S_ISREG(mode):
+        return "file"
+    return "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"

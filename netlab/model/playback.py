@@ -126,6 +126,7 @@ def _table(lines: list[str], filename: str) -> Playback:
     if not rows:
         raise _wrong(filename, first, "no row after the head", "write one for each change")
     steps: list[Step] = []
+    rows[-1][1].extend([""] * (len(names) - len(rows[-1][1])))  # the end may be a time alone
     for number, cells in rows:
         if len(cells) != len(names):
             raise _wrong(filename, number, f"{len(cells)} cells in a row; the head has {len(names)}")

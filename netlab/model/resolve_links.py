@@ -93,7 +93,8 @@ def _check_length(draft: Draft, path: Path, entry: LinkEntry, medium: Medium, le
 def _over_distance(medium: Medium, direction: Direction, entry: LinkEntry) -> Impairment:
     base: Impairment = getattr(medium, direction)
     metres = medium.length_m if entry.length is None else entry.length
-    return replace(base, delay_ns=base.delay_ns + medium.propagation_ns(metres))
+    delay_ns = base.delay_ns + medium.propagation_ns(metres)
+    return replace(base, delay_ns=min(delay_ns, MAX_DELAY_NS))  # more is a problem of the length already
 
 
 def _overridden(base: Impairment, fields: Fields, mtu: int, played: Playback | None) -> Impairment:

@@ -63,7 +63,7 @@ def test_the_last_row_of_a_table_lasts_as_long_as_the_one_before() -> None:
 
 
 def test_a_last_row_of_a_time_alone_is_the_end() -> None:
-    played = loads("Time, Delay\r\n0, 1ms\r\n\r\n5, 2ms\r\n10,\r\n", "t")
+    played = loads("Time, Delay\r\n0, 1ms\r\n\r\n5, 2ms\r\n10\r\n", "t")
     assert played.period_ns == 10_000_000_000
     assert [step.line for step in played.steps] == [2, 4]
 
@@ -88,7 +88,7 @@ def test_a_last_row_of_a_time_alone_is_the_end() -> None:
         ("time,rate\n0,1mbit\n0s,2mbit\n", "3:1: time is not later than that of line 2"),
         ("0,1mbit\n", "1:1: a table without a head; write one, such as time,rate,delay,loss"),
         ("time,rate\n0,1mbit\n", "2:1: nobody knows when it ends; add a last row: its time alone"),
-        ("time,rate\n0,1mbit\n1\n", "3:1: 1 cells in a row; the head has 2"),
+        ("time,rate\n0,1mbit\n1\n2,2mbit\n", "3:1: 1 cells in a row; the head has 2"),
         ("time,rate\n0,\n1,1mbit\n", "2:1: `rate` is empty; only a last row with its time alone may be"),
         ("time,rate\n0,0mbit\n", "2:1: rate: 0 lets nothing pass; write `loss` 100% for an outage"),
         ("time,loss\n0,150%\n", "2:1: loss: 150% is past 100%"),
