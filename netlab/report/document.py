@@ -13,10 +13,11 @@ from netlab.trace.story import Hop, LayerTable, Span, Variant
 
 def document(run: str, trace: Trace, claims: Sequence[Claim]) -> dict[str, Any]:
     """`run`: the directory. Times of hops are ns since the click, of spans CLOCK_REALTIME ns."""
-    capture = trace.run.capture
+    capture, relay = trace.run.capture, trace.run.relay
     return {
         "run": run,
         "capture": {"file": capture.file, "packets": capture.packets, "dropped": capture.dropped},
+        "relay": relay.model_dump() if relay is not None else None,
         "variants": [_variant(variant) for variant in trace.variants],
         "claims": [_claim(claim) for claim in claims],
     }

@@ -77,8 +77,12 @@ def _capture(console: Console, run: str, trace: Trace) -> None:
     capture = trace.run.capture
     _heading(console, "The capture")
     console.print(f"{run}/{capture.file}: {capture.packets} packets, {capture.dropped} dropped")
-    if capture.dropped:
-        console.print("The capture lost packets, so no claim is judged by it. Run it again.")
+    relay = trace.run.relay
+    if relay is not None:
+        late, frames = relay.late, relay.frames
+        console.print(f"links: {late} of {frames} relayed frames over 1 ms late, {relay.unable} not carried")
+    if trace.run.flaws:
+        console.print(f"No claim is judged by this run: {' and '.join(trace.run.flaws)}. Run it again.")
     client = trace.variants[0].hops[0] if trace.variants else None
     lines = [f"netlab report {run}"]
     if client is not None:

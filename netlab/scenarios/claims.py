@@ -45,13 +45,13 @@ class Rule:
     judge: Callable[[Variants], Finding]
 
 
-def rest_claims(variants: Sequence[Variant], dropped: int) -> tuple[Claim, ...]:
+def rest_claims(variants: Sequence[Variant], flaws: Sequence[str]) -> tuple[Claim, ...]:
     """The claims of guide 1.2, 3.3, 8.1, 8.3 and 10.1, judged on variants direct, miss and hit.
 
-    `dropped`: packets that the capture lost. A variant or span that is missing gives `not run`.
+    `flaws` of the run (`Run.flaws`), and a variant or span that is missing, give `not run`.
     """
     by_name = {variant.name: variant for variant in variants}
-    return tuple(_judged(rule, by_name, dropped) for rule in RULES)
+    return tuple(_judged(rule, by_name, flaws) for rule in RULES)
 
 
 def band(value: float, low: float, high: float) -> Verdict:
@@ -66,13 +66,13 @@ def about(value: float, figure: float) -> Verdict:
     return band(value, figure * (1 - TOLERANCE), figure * (1 + TOLERANCE))
 
 
-def _judged(rule: Rule, variants: Variants, dropped: int) -> Claim:
+def _judged(rule: Rule, variants: Variants, flaws: Sequence[str]) -> Claim:
     try:
         found = rule.judge(variants)
     except _MissingError as missing:
         found = Finding(f"no {missing} in the capture", Verdict.NOT_RUN, {})
-    if dropped and found.verdict is not Verdict.NOT_RUN:
-        measured = f"the capture lost {dropped} packets; what it has says {found.measured}"
+    if flaws and found.verdict is not Verdict.NOT_RUN:
+        measured = f"{' and '.join(flaws)}; what is there says {found.measured}"
         found = Finding(measured, Verdict.NOT_RUN, found.evidence)
     return Claim(
         rule.id, rule.guide, rule.statement, rule.expected, found.measured, found.verdict, found.evidence

@@ -13,7 +13,7 @@ from netlab.trace.load import Trace
 
 # Scenario ─► the rules of its claims. `netlab trace` knows the scenarios by this table.
 RULES: dict[str, Callable[[Trace], tuple[Claim, ...]]] = {
-    "rest": lambda trace: rest_claims(trace.variants, trace.run.capture.dropped),
+    "rest": lambda trace: rest_claims(trace.variants, trace.run.flaws),
 }
 
 

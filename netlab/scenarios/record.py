@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from netlab.model.impairment import Impairment
 from netlab.model.topology import Link, Node, Topology
-from netlab.trace.run import Run, RunCapture, RunLink, RunNode
+from netlab.trace.run import Run, RunCapture, RunLink, RunNode, RunRelay
 
 
 def run_of(
@@ -16,8 +17,13 @@ def run_of(
     times_ns: tuple[int, int],
     backend: str,
     capture: RunCapture,
+    links: Mapping[tuple[str, str], tuple[Impairment, Impairment]],
+    relay: RunRelay | None = None,
 ) -> Run:
-    """run.json of a scenario. `times_ns`: when the capture started and stopped, CLOCK_REALTIME."""
+    """run.json of a scenario. `times_ns`: when the capture started and stopped, CLOCK_REALTIME.
+
+    `links`: ends ─► what the link did in the run, up and down, which may not be what the topology says.
+    """
     return Run(
         scenario=scenario,
         lab=lab,
@@ -26,8 +32,9 @@ def run_of(
         ended_ns=times_ns[1],
         backend=backend,
         nodes={name: _node(node) for name, node in topology.nodes.items()},
-        links=tuple(_link(link) for link in topology.links),
+        links=tuple(_link(link, links) for link in topology.links),
         capture=capture,
+        relay=relay,
     )
 
 
@@ -43,9 +50,10 @@ def _node(node: Node) -> RunNode:
     )
 
 
-def _link(link: Link) -> RunLink:
+def _link(link: Link, now: Mapping[tuple[str, str], tuple[Impairment, Impairment]]) -> RunLink:
     ends = (str(link.ends[0]), str(link.ends[1]))
-    return RunLink(ends=ends, medium=link.medium, mtu=link.mtu, up=link.up, down=link.down)
+    up, down = now.get(ends, (link.up, link.down))
+    return RunLink(ends=ends, medium=link.medium, mtu=link.mtu, up=up, down=down)
 
 
 def names_of(topology: Topology) -> dict[str, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from netlab.lab import state
 from netlab.lab.client import LabClient
 from netlab.lab.up import up
 from netlab.model.event import Event
+from netlab.model.impairment import Impairment, from_document
 from netlab.model.load import load
 from netlab.model.roles import ClientSpec, Request
 from netlab.model.topology import Topology
@@ -31,7 +32,7 @@ from netlab.report.document import document
 from netlab.scenarios import record
 from netlab.scenarios.folder import default_folder, run_folder
 from netlab.scenarios.outcome import Outcome, outcome
-from netlab.trace.run import RunCapture
+from netlab.trace.run import RunCapture, RunRelay
 
 NAME = "rest"
 REQUESTS = (
@@ -81,13 +82,16 @@ def rest(options: Options, say: Say) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Captured:
-    """What the lab said: counts per interface, events of all roles, and when the capture began and ended."""
+    """What the lab said: counts per interface, events of all roles, when the capture began and ended, and
+    what its links did."""
 
     lab: str
     backend: str
     stats: tuple[Counts, ...]
     events: tuple[Event, ...]
     times_ns: tuple[int, int]
+    links: dict[tuple[str, str], tuple[Impairment, Impairment]]
+    relay: RunRelay | None
 
 
 def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
@@ -106,6 +110,8 @@ def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
         times_ns=captured.times_ns,
         backend=captured.backend,
         capture=RunCapture(packets=summary.packets, dropped=summary.dropped),
+        links=captured.links,
+        relay=captured.relay,
     )
     (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
     found = outcome(folder)
@@ -184,7 +190,7 @@ def _steps(say: Say) -> Callable[[str, int, int], None]:
 
 
 def _captured(lab: LabClient, node: str, role: ClientSpec, folder: Path) -> _Captured:
-    offset, started = lab.events_size(), time.time_ns()
+    offset, started, before = lab.events_size(), time.time_ns(), _relayed(lab)
     lab.start_capture(folder)
     try:
         spec = role.model_copy(update={"requests": REQUESTS})
@@ -198,7 +204,36 @@ def _captured(lab: LabClient, node: str, role: ClientSpec, folder: Path) -> _Cap
     refuse_failed(asked)
     events = merged(asked, lab.events_since(offset))
     backend = str(lab.status().get("backend", ""))
-    return _Captured(lab.name, backend, tuple(map(_counts, stats)), events, (started, ended))
+    relay = _difference(before, _relayed(lab))
+    counts = tuple(map(_counts, stats))
+    return _Captured(lab.name, backend, counts, events, (started, ended), _links(lab), relay)
+
+
+def _relayed(lab: LabClient) -> dict[str, int] | None:
+    totals: dict[str, int] | None = lab.link_stats()["totals"]
+    return totals
+
+
+def _difference(before: dict[str, int] | None, after: dict[str, int] | None) -> RunRelay | None:
+    """What the relay did between two counts. Raises LabError where it has ended in between."""
+    if before is None:
+        return None
+    if after is None:
+        raise LabError(
+            "the relay of the lab's links ended during the run", "netlab down, and bring it up again"
+        )
+    return RunRelay(**{name: after[name] - before[name] for name in RunRelay.model_fields})
+
+
+def _links(lab: LabClient) -> dict[tuple[str, str], tuple[Impairment, Impairment]]:
+    """What each link does now; `netlab link set` may have changed it since `up`."""
+    return {
+        (str(link["ends"][0]), str(link["ends"][1])): (
+            from_document(link["up"]["impairment"]),
+            from_document(link["down"]["impairment"]),
+        )
+        for link in lab.links()
+    }
 
 
 def refuse_failed(events: Sequence[Event]) -> None:

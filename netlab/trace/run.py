@@ -46,8 +46,20 @@ class RunCapture(_Part):
     dropped: int = 0
 
 
+class RunRelay(_Part):
+    """What the user-space relay did during the run: frames that it carried, that it sent on more than 1 ms
+    late, and that it could not carry (docs/links.md)."""
+
+    frames: int = 0
+    late: int = 0
+    unable: int = 0
+
+
 class Run(_Part):
-    """`started_ns` and `ended_ns` in CLOCK_REALTIME; `backend`: netem, wire or none."""
+    """`started_ns` and `ended_ns` in CLOCK_REALTIME; `backend`: netem, wire, mixed or none.
+
+    `relay` is None where no link was relayed.
+    """
 
     scenario: str
     lab: str
@@ -58,6 +70,17 @@ class Run(_Part):
     nodes: dict[str, RunNode]
     links: tuple[RunLink, ...] = ()
     capture: RunCapture = RunCapture()
+    relay: RunRelay | None = None
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """Why nothing may be concluded from the run: what was lost that the network would not have lost."""
+        found = []
+        if self.capture.dropped:
+            found.append(f"the capture lost {self.capture.dropped} packets")
+        if self.relay is not None and self.relay.unable:
+            found.append(f"the relay could not carry {self.relay.unable} frames")
+        return tuple(found)
 
     @classmethod
     def from_json(cls, text: str) -> Run:

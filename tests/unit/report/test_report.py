@@ -14,7 +14,7 @@ from netlab.report.text import WIDTH, render
 from netlab.scenarios.claims import rest_claims
 from netlab.trace.claim import Claim
 from netlab.trace.load import Trace, variants
-from netlab.trace.run import RunCapture
+from netlab.trace.run import RunCapture, RunRelay
 from netlab.trace.story import Span, Variant
 from tests.kit.story import run, three
 
@@ -25,7 +25,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, tuple[Claim, 
     found = variants(wire.frames(), events, KeyLog.parse(keys), run())
     capture = RunCapture(packets=len(wire.frames()), dropped=0)
     trace = Trace(run().model_copy(update={"capture": capture}), found)
-    return trace, rest_claims(found, 0)
+    return trace, rest_claims(found, ())
 
 
 Told = tuple[Trace, tuple[Claim, ...]]
@@ -101,12 +101,21 @@ def test_the_waterfalls_top_spans_and_the_rest_are_the_total(told: Told) -> None
 
 
 def test_a_capture_with_drops_says_so(told: Told) -> None:
-    trace = Trace(
-        told[0].run.model_copy(update={"capture": RunCapture(packets=9, dropped=2)}), told[0].variants
-    )
-    text = render("runs/x", trace, rest_claims(trace.variants, 2))
+    run = told[0].run.model_copy(update={"capture": RunCapture(packets=9, dropped=2)})
+    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
     assert "9 packets, 2 dropped" in text
-    assert "no claim is judged" in text
+    assert "No claim is judged by this run: the capture lost 2 packets." in text
+    assert "holds" not in text
+
+
+def test_a_relay_that_did_not_keep_up_is_said(told: Told) -> None:
+    run = told[0].run.model_copy(update={"relay": RunRelay(frames=500, late=7, unable=0)})
+    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
+    assert "7 of 500 relayed frames over 1 ms late, 0 not carried" in text
+    assert "holds" in text, "late frames are said, and judged"
+    run = run.model_copy(update={"relay": RunRelay(frames=500, late=7, unable=1)})
+    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
+    assert "No claim is judged by this run: the relay could not carry 1 frames." in text
     assert "holds" not in text
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from netlab.errors import InputError, LabError
 from netlab.model.event import Event
-from netlab.model.impairment import Impairment
+from netlab.model.impairment import GilbertElliott, Impairment
 from netlab.model.roles import ClientSpec
 from netlab.model.topology import Endpoint, Interface, Link, Node, Topology
 from netlab.scenarios.record import descriptions_of, names_of, run_of
 from netlab.scenarios.rest import client_of, merged, refuse_failed
-from netlab.trace.run import Run, RunCapture
+from netlab.trace.run import Run, RunCapture, RunRelay
 
 ENDS = (Endpoint(node="b", interface="eth0"), Endpoint(node="sw", interface="p1"))
 
@@ -31,8 +31,20 @@ def topology() -> Topology:
 
 def test_run_json_has_what_a_trace_needs_and_is_read_back() -> None:
     capture = RunCapture(packets=7, dropped=1)
-    run = run_of(topology(), scenario="rest", lab="x", times_ns=(1, 2), backend="wire", capture=capture)
+    now = Impairment(delay_ns=5, loss_model=GilbertElliott(0.1, 0.5))  # set since the lab came up
+    run = run_of(
+        topology(),
+        scenario="rest",
+        lab="x",
+        times_ns=(1, 2),
+        backend="wire",
+        capture=capture,
+        links={("b:eth0", "sw:p1"): (now, Impairment())},
+        relay=RunRelay(frames=3),
+    )
     assert Run.from_json(run.to_json()) == run
+    assert run.links[0].up == now
+    assert run.flaws == ("the capture lost 1 packets",)
     assert (run.nodes["b"].addresses, run.nodes["b"].roles) == (("10.0.0.2", "fd00::2"), ("client",))
     assert run.node_of("fd00::2") == "b"
     assert run.node_of("10.9.9.9") == "10.9.9.9"
