@@ -12,6 +12,7 @@ import pytest
 from netlab.cli import app, errors
 from netlab.cli.app import VERBS, main
 from netlab.errors import HostError, InputError, LabError
+from netlab.model.find import find
 
 BAD = "name: t\nnodes:\n  a: {kind: hst}\nlinks: []\nlnks: []\n"
 
@@ -74,6 +75,20 @@ def test_validate_json(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert main(["validate", "internet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["nodes"] == 29
+
+
+def test_validate_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path(find("minimal")).read_text(encoding="utf-8")
+    short = tmp_path / "short.yaml"
+    short.write_text(text.replace("delay: 10ms", "delay: 100ms, rate: 1gbit, limit: 5"), encoding="utf-8")
+    assert main(["validate", str(short)]) == 0
+    caught = capsys.readouterr()
+    assert caught.err.startswith(f"warning: {short}:"), caught.err
+    assert "limit 5 is below the bandwidth-delay product" in caught.err
+    assert "valid: minimal" in caught.out
+    assert main(["validate", "--json", str(short)]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning["message"] in caught.err
 
 
 def test_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from netlab.model.entries import TopologyEntry
 from netlab.model.find import shipped
 from netlab.model.schema import schema, text
 from netlab.model.yaml import parse
@@ -96,6 +97,11 @@ def test_shipped_topologies_keep_to_it(name: str) -> None:
         {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "dealy": "1ms"}]},
         {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "delay": 1}]},
         {"name": "t", "nodes": {}, "links": [{"ends": ["a"]}]},
+        {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "loss": {"gemodell": {"p": "1%"}}}]},
+        {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "loss": {"gemodel": {"r": "1%"}}}]},
+        {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "reorder": {"gap": 5}}]},
+        {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "slot": {"min": 5}}]},
+        {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], "length": "80"}]},
         {"name": "t", "nodes": {"a": {"roles": [{"requests": []}]}}},
         {"name": "t", "nodes": {"a": {"roles": [{"kind": "clint"}]}}},
     ],
@@ -110,3 +116,25 @@ def test_every_default_keeps_to_its_own_schema() -> None:
         for key, one in shape.get("properties", {}).items():
             if "default" in one:
                 assert valid(one, one["default"], made["$defs"]), f"{name}.{key}: {one}"
+
+
+_VOCABULARY: dict[str, list[Any]] = {
+    "length": ["80km"],
+    "distribution": ["normal", {"up": "./my.dist"}],
+    "delay_correlation": ["25%"],
+    "loss": [0, "1%", {"random": "1%", "correlation": "25%"}, {"up": "1%", "down": {"gemodel": {"p": "1%"}}}],
+    "duplicate": ["1%", {"share": "1%", "correlation": "25%"}, {"up": {"share": "1%"}}],
+    "reorder": [{"share": "1%", "gap": 5}],
+    "overhead": [-14, {"down": 26}],
+    "slot": ["5ms", {"min": "1ms", "max": "5ms", "packets": 3}, {"up": {"min": "1ms"}, "down": "1ms"}],
+    "ecn": [True, {"up": True}],
+    "seed": [7],
+    "playback": ["trace", {"up": "trace"}],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, one) for key, all_ in _VOCABULARY.items() for one in all_])
+def test_it_takes_what_the_loader_takes(key: str, value: Any) -> None:
+    document = {"name": "t", "nodes": {}, "links": [{"ends": ["a", "b"], key: value}]}
+    assert is_valid(document)
+    TopologyEntry.model_validate(document)
