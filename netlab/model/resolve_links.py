@@ -36,6 +36,9 @@ _PLAIN = {  # key ─► field of Impairment
 }
 
 
+_NOTHING = Playback((), 0)
+
+
 def resolve_link(draft: Draft, path: Path, entry: LinkEntry, ends: tuple[Endpoint, Endpoint]) -> Link:
     """The link; problems and warnings go to the draft."""
     medium = _medium(draft, path, entry)
@@ -53,7 +56,8 @@ def resolve_link(draft: Draft, path: Path, entry: LinkEntry, ends: tuple[Endpoin
             fields["seed"] = derived_seed(seed, link.name, direction)
         base = _over_distance(medium, direction, entry)
         one = _overridden(base, fields, mtu, link.playback.get(direction))
-        _check(draft, path, one, link.playback.get(direction), said)
+        named = getattr(entry.playback, direction, None) is not None
+        _check(draft, path, one, link.playback.get(direction) if named else _NOTHING, said)
         warning = short_of_line(one, mtu)
         if "limit_packets" in fields and warning and warning not in said:
             said.add(warning)
@@ -113,9 +117,10 @@ def _overridden(base: Impairment, fields: Fields, mtu: int, played: Playback | N
 
 
 def _check(draft: Draft, path: Path, one: Impairment, played: Playback | None, said: set[str]) -> None:
-    """Whatever the link is at any time must be possible."""
-    times = [(one, "")] if played is None else [(one, ""), *_played(one, played)]
-    if played and not one.rate_bps and "rate_bps" in played.steps[0].changes:
+    """Whatever the link is at any time must be possible. `played`: None where its trace wasn't read."""
+    times = [(one, ""), *_played(one, played or _NOTHING)]
+    traced = played is None or (played.steps and "rate_bps" in played.steps[0].changes)
+    if traced and not one.rate_bps:
         times[0] = (replace(one, rate_bps=MAX_RATE_BPS), "")  # its overhead has a base: the trace's rate
     for state, place in times:
         for fault in faults(state):

@@ -70,6 +70,11 @@ def plan(topology: Topology, capabilities: Capabilities) -> Plan:
         },
         locations=_locations(topology),
         backend=links.backend,
+        playbacks={
+            f"{link.name} {direction}": played
+            for link in topology.links
+            for direction, played in link.playback.items()
+        },
     )
 
 

@@ -6,9 +6,10 @@ processes by its PID namespace. So no operation needs an inverse, and the kernel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netlab.model.impairment import Impairment
+from netlab.model.playback import Playback
 from netlab.model.roles import RoleSpec
 
 WIRE = "@wire"  # the namespace of the user-space relay; no user's node can have this name
@@ -167,6 +168,7 @@ class Plan:
     `interfaces`: every interface of a user's node, in order, as (node, interface): what is captured.
     `addresses`: node ─► its addresses, in the order of its interfaces (what /etc/hosts is made from).
     `resolvers`: node ─► addresses. `locations`: network ─► location.
+    `playbacks`: link and direction ("a:eth0--b:eth0 up") ─► what is played against it, again and again.
     """
 
     name: str
@@ -176,3 +178,4 @@ class Plan:
     resolvers: dict[str, tuple[str, ...]]
     locations: dict[str, str]
     backend: str  # "netem", "wire", "mixed", or "none" where no link is impaired
+    playbacks: dict[str, Playback] = field(default_factory=dict)

@@ -31,6 +31,9 @@ def lines(plan: Plan) -> Iterator[str]:
     """One line per operation, in order; a ruleset and a role's spec go over several, indented."""
     for operation in plan.operations:
         yield from _lines(operation)
+    for name, played in plan.playbacks.items():
+        count = f"{len(played.steps)} step{'s' if len(played.steps) != 1 else ''}"
+        yield f"playback  {name}: {count} in {format_duration(played.period_ns)}, again and again"
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "resolvers": {node: list(found) for node, found in plan.resolvers.items()},
         "locations": plan.locations,
         "operations": [_document(operation) for operation in plan.operations],
+        "playbacks": {name: asdict(played) for name, played in plan.playbacks.items()},
     }
 
 

@@ -72,7 +72,7 @@ def rest(options: Options, say: Say) -> Outcome:
     with run_folder(options.out or default_folder(NAME)) as folder:
         with _lab(options, topology, say) as lab:
             copyfile(lab.state / "topology.yaml", folder / "topology.yaml")
-            node, role = client_of(load(folder / "topology.yaml"))  # what runs may be older than the file
+            node, role = client_of(_copy(folder))  # what runs may be older than the file
             say(f"asking from {node}, and capturing every interface")
             captured = _captured(lab, node, role, folder)
             keys = lab.keys()
@@ -94,9 +94,14 @@ class _Captured:
     relay: RunRelay | None
 
 
+def _copy(folder: Path) -> Topology:
+    """The copy of the topology, without the files that are beside the original."""
+    return load(folder / "topology.yaml", files=False)
+
+
 def _told(folder: Path, captured: _Captured, keys: str) -> Outcome:
     """Fills the run directory, and reads it as anyone can later."""
-    topology = load(folder / "topology.yaml")
+    topology = _copy(folder)
     _write_private(folder / "keys.log", keys)
     lines = "".join(event.to_line() + "\n" for event in captured.events)
     (folder / "events.jsonl").write_text(lines, encoding="utf-8")

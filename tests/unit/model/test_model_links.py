@@ -197,6 +197,7 @@ def test_every_step_of_a_trace_is_possible(tmp_path: Path) -> None:
 def test_overhead_may_be_of_the_trace_s_rate(tmp_path: Path) -> None:
     path = folder(tmp_path, "overhead: 18, playback: trace", trace="1\n2\n")
     assert load(path).links[0].up.rate_overhead_bytes == 18
+    assert load(path, files=False).links[0].up.rate_overhead_bytes == 18
 
 
 _KEYS = [

@@ -13,7 +13,7 @@ from netlab.model.impairment import FourState, GilbertElliott, Impairment, Slot
 from netlab.model.load import loads
 from netlab.plan import plan
 from netlab.plan.ops import SetQdisc, StartWire
-from netlab.plan.render import document, impairment
+from netlab.plan.render import document, impairment, lines
 
 MS = 1_000_000
 
@@ -117,5 +117,8 @@ def test_a_perfect_link_with_a_trace_needs_a_backend(tmp_path: Path) -> None:
     (tmp_path / "trace").write_text("time,delay\n0,5ms\n1,6ms\n", encoding="utf-8")
     topology = loads(text, str(tmp_path / "t.yaml"))
     assert topology.links[0].up.perfect
-    assert plan(topology, Capabilities(netem=False)).backend == "wire"
+    made = plan(topology, Capabilities(netem=False))
+    assert made.backend == "wire"
+    assert list(lines(made))[-1] == "playback  a:eth0--b:eth0 down: 2 steps in 2s, again and again"
+    assert document(made)["playbacks"]["a:eth0--b:eth0 up"]["period_ns"] == 2_000_000_000
     assert plan(topology, Capabilities(netem=True)).backend == "netem"
