@@ -31,7 +31,8 @@ def show(
     """Show links: a line per direction.
 
     It has what is in force now, and what was carried, lost, and dropped by a full queue (overlimit); for
-    relayed links also what left more than 1 ms late and what the relay could not carry.
+    relayed links also what left more than 1 ms late and what the relay could not carry. netem counts
+    lost frames and those that found the queue full as one.
     """
     from netlab.lab.client import LabClient
     from netlab.lab.link_client import show_links

@@ -23,8 +23,12 @@ def show_links(documents: list[dict[str, Any]]) -> None:
 def _row(link: dict[str, Any], way: str) -> tuple[str, ...]:
     one = link[way]
     to = link["ends"][1 if way == "up" else 0]
-    counters = (str(one["counters"].get(name, "")) for name in _COUNTERS)
-    return one["from"], to, link["medium"], link["backend"], link["state"], one["words"], *counters
+    counters = {
+        "lost": one["counters"].get("dropped", ""),
+        **one["counters"],
+    }  # netem doesn't tell them apart
+    numbers = (str(counters.get(name, "")) for name in _COUNTERS)
+    return one["from"], to, link["medium"], link["backend"], link["state"], one["words"], *numbers
 
 
 def _played(playing: dict[str, Any]) -> str:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from netlab.errors import KernelError
 from netlab.fabric.enter import enter, in_thread
+from netlab.fabric.message import NLM_F_REQUEST, RTM_GETQDISC, attributes
+from netlab.fabric.netlink import RouteSocket
 
 _COUNTERS = Path("/proc/thread-self/net/dev")
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_NLM_F_ECHO = 0x8  # without it, kernels before 6.12 tell only listeners
+_ROOT = 0xFFFF_FFFF
+_STATS2, _QUEUE, _DROPS_AT = 7, 3, 8  # TCA_STATS2, TCA_STATS_QUEUE and in it gnet_stats_queue.drops
 _ifreq = struct.Struct("=16sH22x")
+_tcmsg = struct.Struct("=BxxxiIII")  # family, interface index, handle, parent, info
 
 
 class Seen(NamedTuple):
@@ -42,6 +51,36 @@ def observe(wanted: Mapping[int, Iterable[str]]) -> dict[tuple[int, str], Seen]:
         }
 
     return in_thread(look)
+
+
+def dropped(wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """(Descriptor, interface) ─► how many frames its root qdisc dropped, for whatever reason.
+
+    0 for the kernel's own qdiscs, which count nothing. KernelError where there is no such interface.
+    """
+    return in_thread(lambda: {place: _dropped(*place) for place in wanted})
+
+
+def _dropped(namespace: int, interface: str) -> int:
+    enter(namespace)
+    route = RouteSocket()
+    try:
+        what = f"look at the qdisc of {interface}"
+        body = _tcmsg.pack(0, _index(interface, what), 0, _ROOT, 0)
+        answers = route.request(what, RTM_GETQDISC, NLM_F_REQUEST | _NLM_F_ECHO, body)
+    finally:
+        route.close()
+    if not answers:
+        return 0
+    queue = attributes(attributes(answers[0].payload[_tcmsg.size :])[_STATS2])[_QUEUE]
+    return int.from_bytes(queue[_DROPS_AT : _DROPS_AT + 4], sys.byteorder)
+
+
+def _index(interface: str, what: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as error:  # Python gives it no errno, and there is no other reason
+        raise KernelError(what, errno.ENODEV) from error
 
 
 def _look_into(namespace: int, names: set[str]) -> dict[str, Seen]:

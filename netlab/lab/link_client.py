@@ -33,7 +33,7 @@ class LinkClient:
         """name, ends, medium, mtu, backend, state ("up", "down", "no carrier", "relay ended"), interfaces
         (up, carrier), playing; and per direction ("up": from the first end to the second; "down"): from,
         words, impairment (in force), given (what it goes back to after a playback), counters (frames, bytes;
-        of a relayed link also lost, overlimit, late, unable)."""
+        of a relayed link also lost, overlimit, late, unable; of a netem link dropped)."""
         found: dict[str, Any] = show_links(self._lab, [self.end])[0]
         return found
 

@@ -16,19 +16,20 @@ Counted = dict[str, Any] | None  # what the relay answers to "stats"
 
 def link_documents(links: Links, chosen: list[LiveLink], counted: Counted) -> list[dict[str, Any]]:
     """One document per link; under "up" and "down", what that direction does."""
-    seen = links.observe(chosen)
-    return [_document(links, link, seen, counted) for link in chosen]
+    seen, dropped = links.observe(chosen), links.dropped(chosen)
+    return [_document(links, link, seen, _carried(link, seen, dropped, counted)) for link in chosen]
 
 
-def _document(links: Links, link: LiveLink, seen: dict[str, Seen], counted: Counted) -> dict[str, Any]:
+def _document(
+    links: Links, link: LiveLink, seen: dict[str, Seen], carried: dict[str, dict[str, int]]
+) -> dict[str, Any]:
     own = {end: seen[end] for end in link.ends if end in seen}
-    relayed = counted["links"].get(link.name) if counted else None
     return {
         **link_summary(links, link, own),
         "mtu": link.link.mtu,
         "interfaces": {end: {"up": one.up, "carrier": one.carrier} for end, one in own.items()},
         "playing": {way: player.to_json() for way, player in link.players.items()},
-        **{way: _direction(link, way, own, relayed) for way in DIRECTIONS},
+        **{way: _direction(link, way, carried.get(way, {})) for way in DIRECTIONS},
     }
 
 
@@ -43,25 +44,31 @@ def link_summary(links: Links, link: LiveLink, seen: dict[str, Seen] | None = No
     }
 
 
-def _direction(
-    link: LiveLink, way: str, seen: dict[str, Seen], relayed: dict[str, Any] | None
-) -> dict[str, Any]:
+def _direction(link: LiveLink, way: str, carried: dict[str, int]) -> dict[str, Any]:
     """`given` is what the link goes back to when a playback ends."""
     return {
         "from": str(link.sender(way)),
         "words": in_words(link.now[way]),
         "impairment": link.now[way].document(),
         "given": link.given[way].document(),
-        "counters": relayed[way] if relayed is not None else _of_interfaces(link, way, seen),
+        "counters": carried,
     }
 
 
-def _of_interfaces(link: LiveLink, way: str, seen: dict[str, Seen]) -> dict[str, int]:
-    """What the far end's interface received; a relay that ended has taken its counters along."""
-    far = link.ends[1 - DIRECTIONS.index(way)]
-    if link.backend == "wire" or far not in seen:
-        return {}
-    return {"frames": seen[far].received_frames, "bytes": seen[far].received_bytes}
+def _carried(
+    link: LiveLink, seen: dict[str, Seen], dropped: dict[str, int], counted: Counted
+) -> dict[str, dict[str, int]]:
+    """By direction: the relay's counters, which end with it; else what the far end's interface received, and
+    what netem dropped at the near one."""
+    if link.backend == "wire":
+        found: dict[str, dict[str, int]] = counted["links"].get(link.name, {}) if counted else {}
+        return found
+    carried = {}
+    for way, near, far in zip(DIRECTIONS, link.ends, reversed(link.ends), strict=True):
+        if far in seen:
+            carried[way] = {"frames": seen[far].received_frames, "bytes": seen[far].received_bytes}
+            carried[way] |= {"dropped": dropped[near]} if near in dropped else {}
+    return carried
 
 
 def relay_totals(counted: Counted) -> dict[str, int] | None:

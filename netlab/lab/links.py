@@ -10,7 +10,7 @@ from typing import Any
 
 from netlab.errors import HostError, KernelError, LabError, NetlabError
 from netlab.fabric.kernel import Kernel
-from netlab.fabric.observe import Seen, observe
+from netlab.fabric.observe import Seen, dropped, observe
 from netlab.lab.helpers import Helper, describe
 from netlab.lab.live_link import Cut, LiveLink, end_to_cut, find_link, live_links
 from netlab.lab.loop import Loop
@@ -59,6 +59,13 @@ class Links:
         seen = observe(wanted)
         places = {name: (self._kernel.namespace(end.node), end.interface) for name, end in ends.items()}
         return {name: seen[place] for name, place in places.items() if place in seen}
+
+    def dropped(self, links: list[LiveLink]) -> dict[str, int]:
+        """How many frames netem kept from leaving each end of those links that it impairs."""
+        ends = [end for link in links if link.backend == "netem" for end in link.link.ends]
+        places = {str(end): (self._kernel.namespace(end.node), end.interface) for end in ends}
+        counts = dropped(places.values())
+        return {name: counts[place] for name, place in places.items()}
 
     def counters(self, done: Callable[[dict[str, Any] | None], None]) -> None:
         """The relay's own counters, as it gives them ("links", "unable", "in_flight").
