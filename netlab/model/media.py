@@ -202,7 +202,7 @@ media: dict[str, Medium] = {
             sources=(
                 "delay: two legs of 550 to 1,100 km are 4 to 7 ms of it",
                 "delay: Starlink, Improving Starlink's Latency, 2024: 33 ms median round trip in the US",
-                "rates: Starlink's specification of its service: 25 to 220 Mbit/s down, 5 to 20 up",
+                "rates: Ookla Speedtest, Starlink in the US, Q4 2021: medians of 105 Mbit/s down, 12 up",
                 "encoding: Humphreys et al., Signal Structure of the Starlink Ku-Band Downlink, TAES 2023",
                 "jitter, line rate: assumed",
             ),

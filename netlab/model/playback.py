@@ -2,9 +2,9 @@
 
 Two formats. A *packet-delivery trace* as mahimahi's mm-link reads it: one whole number of milliseconds
 a line, never going back; each line is an opportunity to deliver 1500 bytes; after the last one it starts
-again (R. Netravali et al., "Mahimahi: Accurate Record-and-Replay for HTTP", USENIX ATC 2015, section 4.1).
-And *CSV*: `time` and any of `rate`, `delay`, `jitter`, `loss`, in the words and units of a topology. Its
-last row may be a time alone, the end; else it lasts as long as the row before it.
+again (mm-link(1); R. Netravali et al., "Mahimahi: Accurate Record-and-Replay for HTTP", 2015). And *CSV*:
+`time` and any of `rate`, `delay`, `jitter`, `loss`, in the words and units of a topology. Its last row may
+be a time alone, the end; else it lasts as long as the row before it.
 """
 
 from __future__ import annotations
