@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import socket
 import struct
@@ -11,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from netlab.errors import KernelError
 from netlab.fabric.enter import enter, in_thread
 from netlab.fabric.message import NLM_F_REQUEST, RTM_GETQDISC, attributes
 from netlab.fabric.netlink import RouteSocket
@@ -56,17 +54,25 @@ def observe(wanted: Mapping[int, Iterable[str]]) -> dict[tuple[int, str], Seen]:
 def dropped(wanted: Iterable[tuple[int, str]]) -> dict[tuple[int, str], int]:
     """(Descriptor, interface) ─► how many frames its root qdisc dropped, for whatever reason.
 
-    0 for the kernel's own qdiscs, which count nothing. KernelError where there is no such interface.
+    0 for the kernel's own qdiscs, which count nothing. An interface that isn't there is left out.
     """
-    return in_thread(lambda: {place: _dropped(*place) for place in wanted})
+
+    def look() -> dict[tuple[int, str], int]:
+        counts = {place: _dropped(*place) for place in wanted}
+        return {place: count for place, count in counts.items() if count is not None}
+
+    return in_thread(look)
 
 
-def _dropped(namespace: int, interface: str) -> int:
+def _dropped(namespace: int, interface: str) -> int | None:
     enter(namespace)
+    index = {name: number for number, name in socket.if_nameindex()}.get(interface)
+    if index is None:
+        return None
     route = RouteSocket()
     try:
         what = f"look at the qdisc of {interface}"
-        body = _tcmsg.pack(0, _index(interface, what), 0, _ROOT, 0)
+        body = _tcmsg.pack(0, index, 0, _ROOT, 0)
         answers = route.request(what, RTM_GETQDISC, NLM_F_REQUEST | _NLM_F_ECHO, body)
     finally:
         route.close()
@@ -74,13 +80,6 @@ def _dropped(namespace: int, interface: str) -> int:
         return 0
     queue = attributes(attributes(answers[0].payload[_tcmsg.size :])[_STATS2])[_QUEUE]
     return int.from_bytes(queue[_DROPS_AT : _DROPS_AT + 4], sys.byteorder)
-
-
-def _index(interface: str, what: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError as error:  # Python gives it no errno, and there is no other reason
-        raise KernelError(what, errno.ENODEV) from error
 
 
 def _look_into(namespace: int, names: set[str]) -> dict[str, Seen]:

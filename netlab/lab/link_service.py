@@ -41,7 +41,7 @@ class LinkService:
         """{"ends": [END…]}, none for every link."""
         links = self._lab.links
         chosen = [links.find(str(end)) for end in request.get("ends", [])] or list(links.all)
-        links.counters(lambda counted: connection.ok(link_documents(links, chosen, counted)))
+        links.counters(lambda counted: _answer(connection, lambda: link_documents(links, chosen, counted)))
 
     def _stats(self, connection: Connection, _: Message) -> None:
         """Of the relay: {"links": […], "totals": {…} or null}."""
@@ -135,6 +135,18 @@ class LinkService:
             if error is not None:
                 connection.error(error)
             else:
-                links.counters(lambda counted: connection.ok(link_documents(links, [link], counted)[0]))
+                links.counters(
+                    lambda counted: _answer(connection, lambda: link_documents(links, [link], counted)[0])
+                )
 
         return done
+
+
+def _answer(connection: Connection, find: Callable[[], object]) -> None:
+    """What is found, or why it isn't; for callbacks, in which an error would end the lab."""
+    try:
+        found = find()
+    except NetlabError as error:
+        connection.error(error)
+    else:
+        connection.ok(found)

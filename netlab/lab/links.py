@@ -65,7 +65,7 @@ class Links:
         ends = [end for link in links if link.backend == "netem" for end in link.link.ends]
         places = {str(end): (self._kernel.namespace(end.node), end.interface) for end in ends}
         counts = dropped(places.values())
-        return {name: counts[place] for name, place in places.items()}
+        return {name: counts[place] for name, place in places.items() if place in counts}
 
     def counters(self, done: Callable[[dict[str, Any] | None], None]) -> None:
         """The relay's own counters, as it gives them ("links", "unable", "in_flight").
