@@ -25,7 +25,8 @@ from benchmarks.links_rig import Backend, Rig, child, inside, rig
 from netlab.fabric.enter import enter, in_thread
 from netlab.fabric.probe import probe
 from netlab.model.impairment import Impairment
-from netlab.wire.ring import VNET, Ring, open_socket
+from netlab.wire.frame import VNET
+from netlab.wire.ring import Ring, open_socket
 from netlab.wire.store import Store
 from netlab.wire.syscalls import sharpen_timers
 from netlab.wire.transmit import Transmitter

@@ -19,8 +19,10 @@ from typing import Final
 from netlab.errors import KernelError
 from netlab.plan.ops import StartWire
 from netlab.wire.control import Control, Requests
-from netlab.wire.engine import Machine
-from netlab.wire.ring import VNET, Ring, open_socket
+from netlab.wire.engine import Machine, Verdict
+from netlab.wire.frame import VNET, corrupt, ecn_capable, mark
+from netlab.wire.interface import set_up
+from netlab.wire.ring import Ring, open_socket
 from netlab.wire.schedule import Schedule
 from netlab.wire.store import Store
 from netlab.wire.syscalls import Sleeper, enter_network, sharpen_timers
@@ -39,17 +41,19 @@ class Relay:
         self._machines: list[Machine] = []
         self._lanes: dict[int, tuple[int, Machine]] = {}  # index of the incoming interface ─► lane, machine
         self._out: list[int] = []  # lane ─► index of the outgoing interface
+        self._links = {link.name: link for link in start.links}
         links: dict[str, tuple[Machine, Machine]] = {}
         for link in start.links:
-            up = self._lane(link.a, link.b, Machine(link.up, f"{seed}/{link.name}/up"))
-            down = self._lane(link.b, link.a, Machine(link.down, f"{seed}/{link.name}/down"))
+            up = self._lane(link.a, link.b, Machine(link.up, seed, f"{link.name}/up"))
+            down = self._lane(link.b, link.a, Machine(link.down, seed, f"{link.name}/down"))
             links[link.name] = (up, down)
         self._schedule: Schedule[Frame] = Schedule(len(self._machines))
         self._store = Store()
         self._socket = open_socket()
         self._ring = Ring(self._socket)
         self._transmitter = Transmitter(self._socket.fileno(), tuple(self._out))
-        self._control = Control(control, Requests(links, self._ring.dropped, self._schedule.__len__))
+        requests = Requests(links, self._ring.dropped, self._schedule.__len__, self._plug)
+        self._control = Control(control, requests)
         self._ended = False
         signal.signal(signal.SIGTERM, self._end)
         self._sleeper = Sleeper((control.fileno(), self._socket.fileno()), signal.SIGTERM)
@@ -79,6 +83,18 @@ class Relay:
         self._out.append(indexes[1])
         return machine
 
+    def _plug(self, name: str, up: bool) -> None:
+        """Give a link's ends their carrier, or take it away with all frames in flight. Raises OSError."""
+        link = self._links[name]
+        for interface in (link.a, link.b):
+            lane, machine = self._lanes[_index(interface)]
+            machine.connect(connected=up)
+            if not up:
+                lost = self._schedule.clear(lane)
+                machine.counters.unplugged += len(lost)
+                self._store.release(kept for _, _, kept in lost)
+            set_up(interface, up=up)
+
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
         self._ended = True
 
@@ -87,9 +103,24 @@ class Relay:
         if index not in self._lanes:  # lo, or an interface that no link names
             return
         lane, machine = self._lanes[index]
-        release_ns = machine.arrive(len(data) - VNET, now_ns)
-        if release_ns is None:
+        if not machine.simple:
+            self._meet(lane, machine, now_ns, data)
             return
+        release_ns = machine.arrive(len(data) - VNET, now_ns)
+        if release_ns is not None:
+            self._keep(lane, machine, release_ns, data)
+
+    def _meet(self, lane: int, machine: Machine, now_ns: int, data: memoryview) -> None:
+        """A frame came in to a machine that does more than to delay, lose and queue."""
+        may_mark = machine.impairment.ecn and ecn_capable(data[VNET:])
+        for verdict in machine.meet(len(data) - VNET, now_ns, ecn_capable=may_mark):
+            changed = _changed(data, verdict)
+            if changed is None:
+                machine.counters.lost += 1
+            else:
+                self._keep(lane, machine, verdict.release_ns, changed)
+
+    def _keep(self, lane: int, machine: Machine, release_ns: int, data: memoryview) -> None:
         kept = self._store.keep(data)
         if kept is None:
             machine.counters.unable += 1
@@ -139,6 +170,18 @@ def _index(interface: str) -> int:
         return socket.if_nametoindex(interface)
     except OSError as error:  # Python gives it no errno, and there is no other reason
         raise KernelError(f"wire: find interface {interface}", errno.ENODEV) from error
+
+
+def _changed(data: memoryview, verdict: Verdict) -> memoryview | None:
+    """The frame as the verdict wants it; None where a long frame's bit can't be flipped."""
+    if verdict.corrupt_bit < 0 and not verdict.mark:
+        return data
+    changed = bytearray(data)
+    if verdict.mark:
+        mark(memoryview(changed)[VNET:])
+    if verdict.corrupt_bit >= 0 and not corrupt(changed, verdict.corrupt_bit):
+        return None
+    return memoryview(changed)
 
 
 def _hurry() -> None:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-VNET: Final = 10  # bytes of virtio_net_hdr in front of every frame
+from netlab.wire.frame import NEEDS_CSUM, VIRTIO, VNET
+
 SLOT_BYTES: Final = 2048
 SLOTS: Final = 8192  # 65 ms of 1500-byte frames at 1.5 Gbit/s; 16 MiB
 _BLOCK_BYTES: Final = 1 << 16
@@ -42,8 +43,6 @@ _VLAN_TPID: Final = 64
 # struct tpacket2_hdr (status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid, padding), then
 # struct sockaddr_ll up to its interface index.
 _SLOT: Final = struct.Struct("=IIIHHIIHH4xHHi")
-_VIRTIO: Final = struct.Struct("=BBHHHH")  # flags, gso type, header length, gso size, csum start, offset
-_NEEDS_CSUM: Final = 1
 
 Take = Callable[[int, int, memoryview], None]
 
@@ -135,9 +134,9 @@ class Ring:
 
 def tagged(data: memoryview, tci: int, tpid: int) -> bytearray:
     """The frame (behind its virtio_net_hdr) with its VLAN tag put back (IEEE 802.1Q, clause 9.3)."""
-    flags, gso, header, size, start, offset = _VIRTIO.unpack_from(data)
+    flags, gso, header, size, start, offset = VIRTIO.unpack_from(data)
     header += 4 if gso else 0
-    start += 4 if flags & _NEEDS_CSUM else 0
-    virtio = _VIRTIO.pack(flags, gso, header, size, start, offset)
+    start += 4 if flags & NEEDS_CSUM else 0
+    virtio = VIRTIO.pack(flags, gso, header, size, start, offset)
     tag = struct.pack("!HH", tpid, tci)
     return bytearray(b"".join((virtio, data[VNET : VNET + 12], tag, data[VNET + 12 :])))

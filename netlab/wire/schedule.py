@@ -7,6 +7,7 @@ finds the next. That makes a frame cost the same with ten in flight as with ten 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
@@ -76,6 +77,15 @@ class Schedule(Generic[T]):
             self._heads.remove((first_ns, lane))
             self._heads.append((release_ns, lane))
             heapify(self._heads)
+
+    def clear(self, lane: int) -> list[T]:
+        """Take every frame out of a lane, whatever its time."""
+        out = list[tuple[int, int, T]]()
+        emptied = self._lanes[lane]
+        emptied.take(sys.maxsize, sys.maxsize, out)
+        self._heads = [head for head in self._heads if head[1] != lane]
+        heapify(self._heads)
+        return [frame for _, _, frame in out]
 
     def next_ns(self) -> int | None:
         """When the next frame is due, None where none is in flight."""

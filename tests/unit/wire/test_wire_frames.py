@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from netlab.wire.ring import SLOT_BYTES, VNET, tagged
+from netlab.wire.frame import VNET
+from netlab.wire.ring import SLOT_BYTES, tagged
 from netlab.wire.store import Store
 
 _MACS = bytes(range(12))

@@ -77,3 +77,13 @@ def test_every_frame_comes_out_once_and_in_the_order_of_its_lane(
             assert mine == sorted(mine)
         out += due
     assert sorted(number for _, _, number in out) == list(range(len(pending)))
+
+
+def test_a_cleared_lane_is_empty_and_the_others_go_on() -> None:
+    schedule: Schedule[str] = Schedule(2)
+    for lane, release, frame in ((0, 5, "a"), (1, 6, "b"), (0, 3, "c"), (1, 1, "d")):
+        schedule.add(lane, release, frame)
+    assert schedule.clear(0) == ["c", "a"]
+    assert (len(schedule), schedule.next_ns()) == (2, 1)
+    assert [frame for _, _, frame in schedule.due(10, 10)] == ["d", "b"]
+    assert schedule.clear(0) == []
