@@ -21,6 +21,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks.links_chance import bursts, jitters
 from benchmarks.links_rig import Backend, Rig, child, inside, rig
 from netlab.fabric.enter import enter, in_thread
 from netlab.fabric.probe import probe
@@ -318,7 +319,11 @@ def main() -> None:
     delays("none")
     backends: list[Backend] = ["netem", "wire"] if probe().netem else ["wire"]
     for backend in backends:
-        for measure in (delays, losses, rates, throughput, stream, idle):
+        delays(backend)
+        losses(backend)
+        bursts(backend)
+        jitters(backend, probes)
+        for measure in (rates, throughput, stream, idle):
             measure(backend)
 
 
