@@ -130,10 +130,7 @@ class Links:
         if not link.wanted_up:
             done(None)
         elif link.backend == "wire":
-            self._ask_relay(
-                {"op": "carrier", "link": link.name, "up": False},
-                lambda error: _told(error, done, lambda: self._set_middle(link, up=False)),
-            )
+            self._plug(link, up=False, done=done)
         else:
             kinds = {name: node.kind for name, node in self._order.topology.nodes.items()}
             cut = end_to_cut(link.link, near, kinds)
@@ -146,23 +143,18 @@ class Links:
         elif link.wanted_up:
             done(None)
         elif link.backend == "wire":
-            self._attempt(
-                lambda error: self._carry(link, error, done), lambda: self._set_middle(link, up=True)
-            )
+            self._plug(link, up=True, done=lambda error: self._wait(link, error, done))
         else:
             self._attempt(lambda error: self._wait(link, error, done), lambda: self._mend(link))
 
-    def _set_middle(self, link: LiveLink, *, up: bool) -> None:
-        for interface in link.middle:
-            self._kernel.set_link(WIRE, interface, up=up)
-        link.wanted_up = up
+    def _plug(self, link: LiveLink, *, up: bool, done: Done) -> None:
+        """The relay brings its two interfaces up or down."""
 
-    def _carry(self, link: LiveLink, error: NetlabError | None, done: Done) -> None:
-        if error is not None:
-            done(error)
-            return
-        request = {"op": "carrier", "link": link.name, "up": True}
-        self._ask_relay(request, lambda refused: self._wait(link, refused, done))
+        def plugged() -> None:
+            link.wanted_up = up
+
+        request = {"op": "carrier", "link": link.name, "up": up}
+        self._ask_relay(request, lambda error: _told(error, done, plugged))
 
     def _cut(self, link: LiveLink, cut: Cut) -> None:
         self._kernel.set_link(cut.node, cut.interface, up=False)
@@ -211,7 +203,12 @@ class Links:
         """Its links carry nothing any more: their ends are to see that."""
         for link in self.all:
             if link.backend == "wire":
-                self._attempt(_log, lambda link=link: self._set_middle(link, up=False))  # type: ignore[misc]
+                self._attempt(_log, lambda link=link: self._unplug(link))  # type: ignore[misc]
+
+    def _unplug(self, link: LiveLink) -> None:
+        for interface in link.middle:
+            self._kernel.set_link(WIRE, interface, up=False)
+        link.wanted_up = False
 
     def _relay_lives(self) -> bool:
         return self.relay is not None and self.relay.alive
