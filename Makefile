@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test check bench bench-links docs clean
+.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -19,8 +19,20 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports
 
-test: lint  ## every check and test: unit, kernel, end to end (root)
+test: lint  ## every check and test: unit, kernel, end to end, and netem in a guest kernel (root)
 	$(PY) -m pytest
+	@if grep -qx VERSION_CODENAME=bookworm /etc/os-release && [ "$$(uname -m)" = x86_64 ]; \
+	then $(MAKE) --no-print-directory test-netem; \
+	else echo 'netem was not tested: its guest kernel is built on Debian 12, x86_64'; fi
+
+GUEST := scripts/guest/run --memory 2G
+GUEST_TESTS := tests/kernel/test_fabric_netem.py tests/e2e/test_link_verbs.py
+test-netem: setup  ## the link tests in a guest kernel that has netem; builds it once (root, Debian 12)
+	$(GUEST) --timeout 900 -- env NETLAB_REQUIRE='root netem' PYTHONDONTWRITEBYTECODE=1 \
+	  $(PY) -m pytest -p no:cacheprovider $(GUEST_TESTS)
+
+trace-netem: setup  ## the demo in the guest kernel: netem and NAT in one kernel (root, Debian 12)
+	$(GUEST) --timeout 600 -- .venv/bin/netlab trace rest
 
 check: test  ## what CI runs
 

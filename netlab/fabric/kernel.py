@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from netlab.errors import HostError, KernelError, LabError
-from netlab.fabric import message, netem, ruleset, sysctl
+from netlab.fabric import message, ruleset, sysctl
 from netlab.fabric.carrier import wait_for_addresses, wait_for_carrier
 from netlab.fabric.describe import describe
 from netlab.fabric.enter import CLONE_NEWNET, enter, in_thread, unshare
+from netlab.fabric.impair import Netems
 from netlab.fabric.namespace import Namespace
 from netlab.fabric.netlink import BATCH_BYTES, Batch
 from netlab.fabric.offload import Offloads
+from netlab.model.impairment import Impairment
 from netlab.plan.ops import (
     AddAddress,
     AddNeighbour,
@@ -56,6 +58,7 @@ class Kernel:
         self._ipv6: dict[str, Namespace] = {}
         self._peers: dict[tuple[str, str], tuple[str, str]] = {}
         self._offloads = Offloads()
+        self._netems = Netems()
         self._switched: dict[tuple[str, str], bool] = {}
         self._stopped = False
         # Interface indices are chosen here, so that the kernel need not be asked for them, and no two are
@@ -86,16 +89,19 @@ class Kernel:
 
     def set_link(self, node: str, interface: str, *, up: bool) -> None:
         """Bring an interface up or down. LabError if there is none of that name; KernelError if refused."""
-        namespace = self._find(node)
-        if interface not in namespace.indices:
-            raise LabError(f"{node} has no interface {interface}", f"it has {', '.join(namespace.indices)}")
-        body = message.set_up(namespace.indices[interface], up=up)
-        namespace.socket.request(
-            f"bring {node}:{interface} {'up' if up else 'down'}",
-            message.RTM_SETLINK,
-            message.NLM_F_REQUEST,
-            body,
-        )
+        namespace, index = self._existing(node, interface)
+        what = f"bring {node}:{interface} {'up' if up else 'down'}"
+        body = message.set_up(index, up=up)
+        namespace.socket.request(what, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+
+    def set_impairment(self, node: str, interface: str, impairment: Impairment) -> None:
+        """Impair by netem what `interface` sends, from now on; frames that are on their way keep their times.
+
+        LabError if there is no such interface, or where the kernel holds another value than it was given;
+        HostError where this kernel has no netem, or not all of what is asked for; KernelError if refused.
+        """
+        namespace, index = self._existing(node, interface)
+        self._netems.set((node, interface), namespace.socket, index, impairment)
 
     def close(self) -> None:
         """Let go of every namespace. When no process is in one, the kernel destroys it soon after."""
@@ -110,6 +116,13 @@ class Kernel:
             return self._namespaces[node]
         except KeyError:
             raise LabError(f"there is no node {node}") from None
+
+    def _existing(self, node: str, interface: str) -> tuple[Namespace, int]:
+        """The node's namespace and the interface's index. LabError if there is none of that name."""
+        namespace = self._find(node)
+        if interface not in namespace.indices:
+            raise LabError(f"{node} has no interface {interface}", f"it has {', '.join(namespace.indices)}")
+        return namespace, namespace.indices[interface]
 
     def _apply(self, operations: Sequence[Operation], progress: Callable[[int], None]) -> None:
         step = len(operations) // _PROGRESS_STEPS + 1
@@ -167,8 +180,9 @@ class Kernel:
             case LoadRuleset(node, text):
                 enter(self._flushed(node).fd)
                 ruleset.load(text, describe(operation))
-            case SetQdisc():
-                self._set_qdisc(operation)
+            case SetQdisc(node, interface, impairment):
+                route = self._flushed(node).socket
+                self._netems.set((node, interface), route, self._index(node, interface), impairment)
             case StartWire() | StartRole():
                 raise TypeError(f"{describe(operation)}: not an operation of the kernel")
             case _:
@@ -223,23 +237,6 @@ class Kernel:
                 self._offloads.set(namespace.socket.fileno(), interface, enabled=operation.enabled)
                 self._switched[node, interface] = operation.enabled
 
-    def _set_qdisc(self, operation: SetQdisc) -> None:
-        """And read it back: a link must never be unimpaired in silence."""
-        what, wanted = describe(operation), netem.Netem.of(operation.impairment)
-        index = self._index(operation.node, operation.interface)
-        route = self._flushed(operation.node).socket
-        flags = message.NLM_F_REQUEST | message.NLM_F_CREATE | message.NLM_F_REPLACE
-        try:
-            route.request(what, message.RTM_NEWQDISC, flags, netem.qdisc(index, wanted))
-        except KernelError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            raise HostError(f"{what}: this kernel has no netem ({error.extack})", _NETEM_REMEDY) from error
-        answers = route.request(what, message.RTM_GETQDISC, message.NLM_F_REQUEST, netem.query(index))
-        held = netem.parse(answers[0].payload) if answers else None
-        if held != wanted:
-            raise LabError(f"{what}: the kernel holds {held or 'another qdisc'} instead of {wanted}")
-
     def _index(self, node: str, interface: str) -> int:
         try:
             return self._find(node).indices[interface]
@@ -261,9 +258,6 @@ class Kernel:
         """Send what waits for this namespace, and first all veths, since it may be about their ends."""
         self._links.send(namespace.socket)
         namespace.batch.send(namespace.socket)
-
-
-_NETEM_REMEDY = "use the backend wire or auto, or a kernel with the module sch_netem"
 
 
 def _nobody(done: int) -> None:

@@ -11,7 +11,6 @@ from netlab.fabric.enter import CLONE_NEWNET, in_thread, unshare
 from netlab.fabric.netlink import RouteSocket
 from netlab.fabric.ruleset import find_nft
 from netlab.model.capabilities import Capabilities
-from netlab.model.impairment import Impairment
 
 _IPV6 = Path("/proc/sys/net/ipv6")
 
@@ -30,9 +29,8 @@ def _has_netem() -> bool:
     """In a thread that ends here, and its namespace with it."""
     unshare(CLONE_NEWNET)
     route = RouteSocket()
-    wanted = netem.Netem.of(Impairment(delay_ns=1_000_000))
     try:
-        body = netem.qdisc(message.LOOPBACK, wanted)
+        body = netem.qdisc(message.LOOPBACK, netem.ROOT, netem.ROOT_HANDLE, netem.Netem(delay_ns=1_000_000))
         route.request("try netem", message.RTM_NEWQDISC, message.CREATE, body)
     except KernelError as error:
         if error.errno == errno.ENOENT:
