@@ -42,6 +42,8 @@ class Postgres:
                     *(str(self._programs / "postgres"), "-D", f"{self._directory}/data"),
                     *("-p", str(self._port), "-k", str(self._directory)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "log_statement=all"),
+                    # not in /dev/shm, where a killed server would leave its segments
+                    *("-c", "dynamic_shared_memory_type=mmap"),
                 ],
                 user="nobody",
                 group="nogroup",
