@@ -81,7 +81,11 @@ def echo(sequence: int) -> bytes:
 
 
 def probes(on: Rig, count: int, gap_s: float, wait_s: float = 0.3) -> tuple[list[int], list[int]]:
-    """One-way times a ─► b and round trips, in ns, of `count` echoes."""
+    """One-way times a ─► b and round trips, in ns, of `count` echoes.
+
+    Without a relay the sender's stamp is that of its send call: the kernel's own is taken behind the
+    qdisc, when netem's delay is over.
+    """
     with inside(on.a, packets) as at_a, inside(on.b, packets) as at_b, inside(on.a, icmp) as pinger:
         sent = {}
         for sequence in range(count):
@@ -89,7 +93,8 @@ def probes(on: Rig, count: int, gap_s: float, wait_s: float = 0.3) -> tuple[list
             pinger.sendto(echo(sequence), ("10.0.0.2", 0))
             time.sleep(gap_s)
         time.sleep(wait_s)
-        left, came = received(at_a, 14, 8), received(at_b, 14, 8)
+        left = received(at_a, 14, 8) if on.relay is not None else sent
+        came = received(at_b, 14, 8)
         back = received(pinger, 0, 0)
     return (
         [came[n] - left[n] for n in sorted(came.keys() & left.keys())],
