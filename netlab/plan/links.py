@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from netlab.errors import HostError
+from netlab.errors import HostError, InputError
 from netlab.model.capabilities import Capabilities
+from netlab.model.impairment import Impairment
 from netlab.model.topology import Endpoint, Link, Topology
 from netlab.plan.ops import WIRE, CreateVeth, Port, SetOffloads, SetQdisc, WireLink
 
@@ -29,7 +30,7 @@ class Links:
 
 
 def plan_links(topology: Topology, capabilities: Capabilities) -> Links:
-    """Raises HostError where a link asks for netem and the kernel has none."""
+    """Raises HostError where a link asks for a netem that isn't there, InputError for what netem can't do."""
     links = Links()
     macs = _Macs(topology)
     for link in topology.links:
@@ -63,11 +64,22 @@ def _backend(link: Link, capabilities: Capabilities) -> str:
             f"link {link.name} asks for netem, which this kernel lacks (sch_netem)",
             "load or install the kernel module sch_netem, or say `backend: auto` or `backend: wire`",
         )
+    beyond = _beyond_netem(link.up) or _beyond_netem(link.down)
+    if link.backend == "netem" and beyond:
+        raise InputError(
+            f"link {link.name}: netem can't duplicate on a line with a rate and jitter, reorder or slot",
+            "say `backend: auto` or `backend: wire`",
+        )
     if link.backend != "auto":
         return link.backend
     if link.up.perfect and link.down.perfect and not link.playback:
         return "none"
-    return "netem" if capabilities.netem else "wire"
+    return "netem" if capabilities.netem and not beyond else "wire"
+
+
+def _beyond_netem(one: Impairment) -> bool:
+    """A line whose propagation varies takes two netems (fabric/netem.py), and two refuse to duplicate."""
+    return bool(one.duplicate and one.rate_bps and (one.jitter_ns or one.reorder or one.slot))
 
 
 class _Macs:

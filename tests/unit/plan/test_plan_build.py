@@ -106,6 +106,8 @@ def pair(options: str = "", a: str = "10.0.0.1/24") -> str:
         (", delay: 1ms", WITHOUT_NETEM, "wire"),
         (", delay: 1ms, backend: wire", WITH_NETEM, "wire"),
         (", backend: wire", WITHOUT_NETEM, "wire"),
+        (", rate: 1mbit, duplicate: 1%", WITH_NETEM, "netem"),
+        (", rate: 1mbit, duplicate: 1%, delay: 9ms, jitter: 1ms", WITH_NETEM, "wire"),
     ],
 )
 def test_backends(options: str, capabilities: Capabilities, backend: str) -> None:
@@ -121,6 +123,9 @@ def test_backends(options: str, capabilities: Capabilities, backend: str) -> Non
 def test_what_the_machine_lacks_is_named() -> None:
     with pytest.raises(HostError, match="a:eth0--b:eth0 asks for netem"):
         plan(loads(pair(", backend: netem"), "t"), WITHOUT_NETEM)
+    beyond = ", rate: 1mbit, duplicate: 1%, delay: 9ms, jitter: 1ms, backend: netem"
+    with pytest.raises(InputError, match="netem can't duplicate"):
+        plan(loads(pair(beyond), "t"), WITH_NETEM)
     with pytest.raises(HostError, match="there is no nft"):
         plan(loads(DUAL_STACK, "t"), Capabilities(netem=False, nft=""))
     with pytest.raises(HostError, match="this kernel has no IPv6"):
