@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from netlab.decode.layers import layers
+from netlab.model.impairment import Impairment
 from netlab.model.media import media
-from netlab.model.units import format_rate
+from netlab.model.medium import Medium, serialisation_ns
+from netlab.model.units import format_duration, format_rate
 from netlab.proto.http import RequestHead
 from netlab.trace.dialogue import Passage
 from netlab.trace.packet import Packet
@@ -12,8 +14,6 @@ from netlab.trace.run import Run
 from netlab.trace.story import LayerRow, LayerTable
 
 Fields = tuple[tuple[str, str], ...]
-
-_ETHERNET_EXTRA = 8 + 4 + 12  # preamble and start delimiter, frame check sequence, gap (IEEE 802.3, 3.1)
 
 
 def layer_table(passage: Passage, packet: Packet, run: Run) -> LayerTable:
@@ -70,12 +70,29 @@ def _physical(packet: Packet, sent: bool, run: Run) -> Fields:
     facts: Fields = (("bits", f"{packet.frame.length} bytes = {bits:,} bits"),)
     if link is None:
         return facts
-    medium, rate_bps = media.get(link.medium), link.sent_by(end if sent else link.other(end)).rate_bps
-    if rate_bps:
-        facts += (("serialisation", f"{bits / rate_bps * 1e6:.1f} µs at {format_rate(rate_bps)}"),)
-    elif medium is not None:
-        took = (bits + _ETHERNET_EXTRA * 8) / medium.line_rate_bps * 1e6
-        facts += (("serialisation", f"{took:.1f} µs at line rate, with preamble, FCS and gap"),)
+    direction, medium = link.sent_by(end if sent else link.other(end)), media.get(link.medium)
+    facts += (*_serialisation(packet.frame.length, direction, medium), *_propagation(direction, medium))
     if medium is None:
         return (("medium", link.medium or "link"), *facts)
     return (("medium", medium.title), ("encoding", medium.encoding), ("symbol", medium.symbol), *facts)
+
+
+def _serialisation(frame_bytes: int, direction: Impairment, medium: Medium | None) -> Fields:
+    if direction.rate_bps:
+        took, where = serialisation_ns(direction, frame_bytes), f"at {format_rate(direction.rate_bps)}"
+    elif medium is not None:
+        took, where = medium.serialisation_ns(frame_bytes), "at line rate, with preamble, FCS and gap"
+    else:
+        return ()
+    return (("serialisation", f"{took / 1000:.1f} µs {where}"),)
+
+
+def _propagation(direction: Impairment, medium: Medium | None) -> Fields:
+    """The delay of the link, and the distance that it stands for where the medium's delay is a distance."""
+    if not direction.delay_ns:
+        return (("propagation", "none: the link has no delay"),)
+    text = format_duration(direction.delay_ns)
+    if medium is not None and medium.ns_per_km:
+        speed = f"{medium.ns_per_km / 1000:.3f} µs/km"
+        text += f", as of {direction.delay_ns / medium.ns_per_km:,.0f} km at {speed}"
+    return (("propagation", text),)
