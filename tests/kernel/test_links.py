@@ -15,7 +15,7 @@ import pytest
 from netlab.fabric.kernel import Kernel
 from netlab.model import distributions
 from netlab.model.impairment import Impairment
-from tests.kit.inside import udp_socket
+from tests.kit.inside import ip_json, run_inside, udp_socket
 from tests.kit.linked import Arrival, Linked
 
 MS = 1_000_000
@@ -135,11 +135,11 @@ def test_rate(link: Link) -> None:
         came = flight.all_of()
     assert len(came) == 100
     took_ms = (came[-1].time_ns - came[0].time_ns) / MS
-    assert 98 <= took_ms <= 108, took_ms
+    assert 98 <= took_ms <= 125, took_ms
 
 
 def test_what_is_past_the_limit_is_dropped_at_the_tail(link: Link) -> None:
-    with link("rate: 1mbit, limit: 10").flight() as flight:
+    with link("rate: 100kbit, limit: 10").flight() as flight:
         flight.send(50, length=1000)
         numbers = [one.number for one in flight.all_of()]
     assert 10 <= len(numbers) <= 12, numbers
@@ -158,13 +158,13 @@ def test_slots_gather_frames(link: Link) -> None:
 def test_ecn_marks_instead_of_dropping(link: Link) -> None:
     """RFC 3168: ECT(0), 2, becomes CE, 3."""
     linked = link("loss: 50%, ecn: true")
+    mac = next(one["address"] for one in ip_json(linked.b, "link") if one["ifname"] == "eth0")
+    # ARP has no ECN, so it would be lost
+    run_inside(linked.a, "ip", "neigh", "add", "10.0.0.2", "lladdr", mac, "dev", "eth0", "nud", "permanent")
     with udp_socket(linked.a, "10.0.0.1") as source, udp_socket(linked.b, "10.0.0.2", 7) as sink:
         source.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 2)
         sink.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         marks = []
-        source.sendto(b"first", ("10.0.0.2", 7))  # ARP has no ECN and may be lost: wait until it is over
-        sink.settimeout(8)
-        sink.recv(10)
         for _ in range(400):
             source.sendto(b"x", ("10.0.0.2", 7))
             _, ancillary, _, _ = sink.recvmsg(10, 64)
