@@ -50,8 +50,8 @@ def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:
     match spec:
         case CdnSpec():
             yield ("origin",), spec.origin
-        case AppSpec():
-            yield ("database",), spec.database
+        case AppSpec(database=str(database)):
+            yield ("database",), database
         case BalancerSpec():
             for index, upstream in enumerate(spec.upstreams):
                 yield ("upstreams", index), upstream

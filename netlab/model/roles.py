@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from netlab.model.addresses import NetworkText
 from netlab.model.units import DurationNs
@@ -18,27 +18,89 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
+def _as_written(value: object) -> object:
+    """YAML reads `1.1` and `2` as numbers; as versions they are names."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+HttpVersion = Annotated[Literal["1.1", "2", "3"], BeforeValidator(_as_written)]
+TlsVersion = Annotated[Literal["1.2", "1.3"], BeforeValidator(_as_written)]
+
+
+class TlsServer(_Spec):
+    """How a server does TLS. `versions`: those it accepts (QUIC is always 1.3). `ciphers`: names of
+    OpenSSL's, for TLS 1.2; empty: OpenSSL's choice. `client_certificates`: whether clients must show one
+    of the lab's. `tickets`: sessions can be resumed. `staple`: send the certificate's OCSP status.
+    `early_data`: QUIC accepts 0-RTT requests, where they are safe (RFC 8470)."""
+
+    versions: Annotated[tuple[TlsVersion, ...], Field(min_length=1)] = ("1.2", "1.3")
+    ciphers: tuple[str, ...] = ()
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    tickets: StrictBool = True
+    staple: StrictBool = True
+    early_data: StrictBool = True
+
+
+class TlsClient(_Spec):
+    """How a client does TLS. `versions`, `ciphers`: as for a server. `resume`: use session tickets.
+    `early_data`: QUIC sends safe requests in 0-RTT. `certificate`: show one if asked.
+    `revocation`: where the peer's OCSP status must come from; `crl` checks the lab's list instead.
+    `pins`: base64 SHA-256 of public keys (RFC 7469), one of which must be in the chain.
+    `verify`: false accepts any certificate, for showing what that does."""
+
+    versions: Annotated[tuple[TlsVersion, ...], Field(min_length=1)] = ("1.2", "1.3")
+    ciphers: tuple[str, ...] = ()
+    resume: StrictBool = True
+    early_data: StrictBool = False
+    certificate: StrictBool = False
+    revocation: Literal["none", "staple", "crl"] = "none"
+    pins: tuple[str, ...] = ()
+    verify: StrictBool = True
+
+
+class Pool(_Spec):
+    """Limits of a connection pool (the guide's 9.2): connections in all, connections per host for
+    HTTP/1.1 (HTTP/2 and 3 share one), how long one may be idle, and how old."""
+
+    total: Annotated[int, Field(ge=1)] = 100
+    per_host: Annotated[int, Field(ge=1)] = 6
+    idle_ns: DurationNs = Field(30_000_000_000, alias="idle")
+    lifetime_ns: DurationNs = Field(600_000_000_000, alias="lifetime")
+
+
 class Request(_Spec):
-    """One request of a client, in order. `traceparent` is made up (W3C Trace Context) if empty."""
+    """One request of a client, in order. `traceparent` is made up (W3C Trace Context) if empty.
+
+    `http`: the one version to speak; without it the client offers 2 and 1.1 by ALPN, and takes 3 where
+    Alt-Svc or an HTTPS record has told of it. `fresh`: on a new connection, which nobody uses after it.
+    """
 
     url: str
     name: str = ""
     method: str = "GET"
     headers: dict[str, str] = {}
+    body: str = ""
+    http: HttpVersion | None = None
+    tls: TlsClient | None = None
+    fresh: StrictBool = False
     traceparent: str = ""
     timeout_ns: DurationNs = Field(30_000_000_000, alias="timeout")
 
 
 class ClientSpec(_Spec):
-    """Asks URLs, one after another, each on a new connection. Without requests it waits for a scenario.
+    """Asks URLs, `parallel` at a time. Without requests it waits for a scenario.
 
     `bearer`: send `Authorization: Bearer` with a token that the lab signs for this subject.
+    `pool`: connections are kept and used again within these limits. `tls`: for requests that say nothing.
     """
 
     kind: Literal["client"] = "client"
     requests: tuple[Request, ...] = ()
+    parallel: Annotated[int, Field(ge=1)] = 1
     bearer: str = ""
     user_agent: str = "netlab-client"
+    tls: TlsClient = TlsClient()
+    pool: Pool = Pool()
 
 
 class ResolverSpec(_Spec):
@@ -79,15 +141,20 @@ class NameserverSpec(_Spec):
 class CdnSpec(_Spec):
     """A CDN edge: TLS to the client, a shared cache (RFC 9111), TLS to the origin.
 
-    `names`: what it serves and has certificates for. `origin`: where misses go;
-    `origin_name` the name that the origin's certificate must carry (and its SNI).
+    `names`: what it serves and has certificates for. `http`: the versions it speaks to clients.
+    `origin`: where misses go; `origin_name` the name that the origin's certificate must carry (and its
+    SNI); `origin_http` the version spoken to it.
     """
 
     kind: Literal["cdn"] = "cdn"
     listen: Port = 443
     names: tuple[str, ...]
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    tls: TlsServer = TlsServer()
     origin: Upstream
     origin_name: str
+    origin_http: HttpVersion = "1.1"
+    pool: Pool = Pool()
     cache_bytes: int = 64 * 1024 * 1024
 
 
@@ -103,21 +170,30 @@ class Health(_Spec):
 class BalancerSpec(_Spec):
     """A layer 4 balancer: splices TCP to the next healthy upstream, round robin.
 
-    `proxy_protocol`: tell the upstream who the client is, by a PROXY protocol v2 header.
+    `proxy_protocol`: tell the upstream who the client is, by a PROXY protocol v2 header (TCP).
+    `udp`: pass UDP of the same port too, for QUIC: a connection stays with its upstream by its
+    connection ID, also when the client's address changes.
     """
 
     kind: Literal["balancer"] = "balancer"
     listen: Port = 443
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     proxy_protocol: StrictBool = False
+    udp: StrictBool = False
     health: Health = Health()
 
 
 class Route(_Spec):
-    """Requests whose path starts with `path` go round robin to `upstreams`; the longest path wins."""
+    """Requests whose path starts with `path` go round robin to `upstreams`; the longest path wins.
+
+    `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it;
+    HTTP/3 needs it, and HTTP/2 without it is by prior knowledge.
+    """
 
     path: Annotated[str, Field(pattern="^/")] = "/"
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
+    http: HttpVersion = "1.1"
+    tls_name: str = ""
 
 
 class ProxySpec(_Spec):
@@ -130,6 +206,9 @@ class ProxySpec(_Spec):
     kind: Literal["proxy"] = "proxy"
     listen: Port = 443
     names: tuple[str, ...]
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    tls: TlsServer = TlsServer()
+    pool: Pool = Pool()
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
     jwt: StrictBool = False
     proxy_protocol: StrictBool = False
@@ -137,14 +216,19 @@ class ProxySpec(_Spec):
 
 
 class AppSpec(_Spec):
-    """The application server: GET /user/{id} from the database, GET /health.
+    """The application server: GET /user/{id} from the database, GET /health; see docs/reference.md.
 
     `allow`: the subjects (of verified tokens) that may read users; empty: anyone who gets here.
+    `names`: serve TLS, with a certificate for these; without names it serves plain HTTP/1.1 and, by prior
+    knowledge, HTTP/2. Without a `database` there are no users, and a channel ends at this process.
     """
 
     kind: Literal["app"] = "app"
     listen: Port = 8080
-    database: Upstream
+    names: tuple[str, ...] = ()
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    tls: TlsServer = TlsServer()
+    database: Upstream | None = None
     max_age_s: Annotated[int, Field(ge=0)] = 300
     allow: tuple[str, ...] = ()
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from functools import cached_property
 from typing import Any, overload
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.model.event import Flow
 from netlab.model.launch import Launch
+from netlab.model.roles import TlsClient, TlsServer
 from netlab.net import sockets, tls
 from netlab.net.connection import Peer, opened_by_peer
 from netlab.net.events import EventWriter
@@ -43,6 +43,8 @@ class RoleContext:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Timeout] = set()
+        self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], ssl.SSLContext] = {}
+        self._tls_clients: dict[tuple[TlsClient, tuple[str, ...]], ssl.SSLContext] = {}
 
     def emit(self, event: str, flow: Flow | None = None, time_ns: int = 0, **data: Any) -> None:
         """Write an event; see EventWriter.emit."""
@@ -96,25 +98,24 @@ class RoleContext:
         if self._connections:
             await asyncio.wait(self._connections, timeout=_DRAIN_S)
 
-    # TLS contexts, made when first asked for.
+    # TLS contexts, one for each way in which a role does TLS.
 
-    @cached_property
-    def _tls_server(self) -> ssl.SSLContext:
+    def tls_server(self, spec: TlsServer, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+        """TLS with the node's certificate, secrets into SSLKEYLOGFILE. Equal calls give the same context."""
         if self.launch.identity is None:
             raise LocalProtocolError(f"role {self.launch.role} serves TLS and got no certificate")
-        return tls.server_context(self.launch.identity, keylog=tls.keylog_path())
+        key = spec, alpn
+        if key not in self._tls_servers:
+            self._tls_servers[key] = tls.server_context(self.launch.identity, alpn, tls.keylog_path())
+        return self._tls_servers[key]
 
-    @cached_property
-    def _tls_client(self) -> ssl.SSLContext:
-        return tls.client_context(self.launch.trust_pem, keylog=tls.keylog_path())
-
-    def tls_server(self) -> ssl.SSLContext:
-        """TLS 1.3 with the node's certificate, secrets into SSLKEYLOGFILE."""
-        return self._tls_server
-
-    def tls_client(self) -> ssl.SSLContext:
-        """TLS 1.3 that trusts the lab's root alone, secrets into SSLKEYLOGFILE."""
-        return self._tls_client
+    def tls_client(self, spec: TlsClient, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+        """TLS that trusts the lab's root alone, secrets into SSLKEYLOGFILE. Equal calls give the same
+        context, with its sessions."""
+        key = spec, alpn
+        if key not in self._tls_clients:
+            self._tls_clients[key] = tls.client_context(self.launch.trust_pem, alpn, tls.keylog_path())
+        return self._tls_clients[key]
 
     # Connections.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
-from netlab.net.http_client import Response
-from netlab.net.http_server import Body, Exchange
+from netlab.net.exchange import Body, Exchange
+from netlab.net.upstream import Response
 from netlab.proto.http import Headers, RequestHead, ResponseHead, end_to_end
 
 _WHOLE = 64 * 1024  # responses up to here are passed on in one write

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from netlab.errors import HostError
 from netlab.model.capabilities import Capabilities
 from netlab.model.resolve import BRIDGE
-from netlab.model.roles import CdnSpec, ProxySpec, RoleSpec
+from netlab.model.roles import AppSpec, CdnSpec, ProxySpec, RoleSpec
 from netlab.model.segments import segments
 from netlab.model.topology import Network, Node, Topology
 from netlab.plan.links import Links, derived_mac, plan_links
@@ -212,7 +212,7 @@ def _roles(topology: Topology, names: Names) -> list[StartRole]:
 
 
 def _certified(spec: RoleSpec) -> tuple[str, ...]:
-    return spec.names if isinstance(spec, CdnSpec | ProxySpec) else ()
+    return spec.names if isinstance(spec, AppSpec | CdnSpec | ProxySpec) else ()
 
 
 def _locations(topology: Topology) -> dict[str, str]:

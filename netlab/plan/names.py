@@ -69,8 +69,8 @@ class Names:
         match spec:
             case CdnSpec():
                 return spec.model_copy(update={"origin": self.upstream(caller, spec.origin)})
-            case AppSpec():
-                return spec.model_copy(update={"database": self.upstream(caller, spec.database)})
+            case AppSpec(database=str(database)):
+                return spec.model_copy(update={"database": self.upstream(caller, database)})
             case BalancerSpec():
                 return spec.model_copy(update={"upstreams": self._upstreams(caller, spec.upstreams)})
             case ProxySpec():

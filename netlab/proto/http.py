@@ -74,13 +74,21 @@ def members(value: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """`target` as it was on the request line: mostly the path and query. `version`: "1.1", "2", "3"."""
+    """`target` as it was on the request line: mostly the path and query. `version`: "1.1", "2", "3".
+
+    Whatever the version, the authority is the field Host (first; :authority is turned into it and back,
+    RFC 9113 section 8.3.1), and `headers` hold no pseudo-header fields. `protocol`: what the client wants
+    instead of HTTP, in lower case ("websocket"); the method is then GET, also where an extended CONNECT
+    (RFC 8441, RFC 9220) asked.
+    """
 
     method: str
     target: str
     headers: Headers = NO_HEADERS
     stream: int = 0
     version: str = "1.1"
+    scheme: str = "https"
+    protocol: str = ""
 
     @property
     def authority(self) -> str:
@@ -146,7 +154,16 @@ class GoAway:
     stream: int = 0
 
 
-HttpEvent = RequestHead | ResponseHead | Data | End | Reset | GoAway
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The server will push the response to `head`, on the stream `head.stream`, for the one on `stream`
+    (RFC 9113 section 8.4)."""
+
+    head: RequestHead
+    stream: int
+
+
+HttpEvent = RequestHead | ResponseHead | Data | End | Reset | GoAway | Promise
 
 # Fields that concern one connection, which a proxy does not forward (RFC 9110 section 7.6.1).
 _HOP_BY_HOP = (

@@ -13,7 +13,17 @@ from typing import Any
 import h11
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
-from netlab.proto.http import Data, End, GoAway, Headers, HttpEvent, RequestHead, Reset, ResponseHead
+from netlab.proto.http import (
+    Data,
+    End,
+    GoAway,
+    Headers,
+    HttpEvent,
+    Promise,
+    RequestHead,
+    Reset,
+    ResponseHead,
+)
 
 MAX_HEAD = 16 * 1024
 
@@ -74,7 +84,7 @@ def _to_h11(event: HttpEvent) -> Any:
             return h11.Data(data=event.data)
         case End():
             return h11.EndOfMessage(headers=_raw(event.trailers))
-        case Reset() | GoAway():
+        case Reset() | GoAway() | Promise():
             raise LocalProtocolError(f"HTTP/1.1 has no {type(event).__name__}; close the connection")
 
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from netlab.model.roles import AppSpec
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
-from netlab.net.http_server import Exchange, serve_http
+from netlab.net.exchange import Exchange
+from netlab.net.http_server import serve_http
 from netlab.net.postgres import Database, DatabaseGoneError, Row
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream
@@ -23,24 +24,26 @@ _ID_DIGITS = 18  # as many as fit a bigint whatever they are
 
 
 async def serve(spec: AppSpec, ctx: RoleContext) -> None:
-    """Serve until told to stop; ready when the database answers. Raises LabError where it does not."""
-    database = Database(ctx, *address_port(spec.database))
+    """Serve until told to stop; ready when the database, if any, answers. Raises LabError where it does
+    not."""
+    database = Database(ctx, *address_port(spec.database)) if spec.database else None
     app = _App(spec, ctx, database)
 
     async def handle(stream: Stream, peer: Peer) -> None:
         await serve_http(ctx, stream, peer, app.handle)
 
     try:
-        if await database.open():
+        if database is None or await database.open():
             ctx.ready(await ctx.listen(spec.listen, handle))
         await ctx.stopped()
         await ctx.drain()  # who is being answered needs the database
     finally:
-        await database.close()
+        if database is not None:
+            await database.close()
 
 
 class _App:
-    def __init__(self, spec: AppSpec, ctx: RoleContext, database: Database) -> None:
+    def __init__(self, spec: AppSpec, ctx: RoleContext, database: Database | None) -> None:
         self._spec = spec
         self._ctx = ctx
         self._database = database
@@ -81,7 +84,7 @@ class _App:
         return not self._spec.allow or exchange.request.headers.get("x-auth-subject") in self._spec.allow
 
     async def _rows(self, text: str, traceparent: str) -> list[Row]:
-        if len(text) > _ID_DIGITS:
+        if len(text) > _ID_DIGITS or self._database is None:
             return []
         return await self._database.query(_SQL, (int(text),), traceparent)
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from netlab.model.roles import CdnSpec
+from netlab.model.roles import CdnSpec, TlsClient
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
-from netlab.net.http_client import Response, Target, UpstreamError, fetch
+from netlab.net.exchange import Exchange
+from netlab.net.http_client import fetch
 from netlab.net.http_gateway import (
     forwarded_head,
     host_of,
@@ -18,9 +19,10 @@ from netlab.net.http_gateway import (
     request_body,
     response_body,
 )
-from netlab.net.http_server import Exchange, serve_http
+from netlab.net.http_server import serve_http
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream
+from netlab.net.upstream import Response, Target, UpstreamError
 from netlab.policy.cache import Cache, Hit, Miss, Revalidate, answer, key_of
 from netlab.policy.stored import Stored
 from netlab.policy.tracing import child
@@ -36,7 +38,7 @@ async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
     async def handle(stream: Stream, peer: Peer) -> None:
         await serve_http(ctx, stream, peer, edge.handle)
 
-    ctx.ready(await ctx.listen(spec.listen, handle, tls=ctx.tls_server()))
+    ctx.ready(await ctx.listen(spec.listen, handle, tls=ctx.tls_server(spec.tls)))
     await ctx.stopped()
 
 
@@ -46,7 +48,7 @@ class _Edge:
         self._names = frozenset(name.lower() for name in spec.names)
         self._cache = Cache(spec.cache_bytes)
         self._capacity = spec.cache_bytes
-        self._origin = Target(*address_port(spec.origin), ctx.tls_client(), spec.origin_name)
+        self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name)
 
     async def handle(self, exchange: Exchange) -> None:
         request = exchange.request

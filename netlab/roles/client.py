@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from netlab.errors import InputError, NetlabError
 from netlab.model.roles import ClientSpec, Request
 from netlab.net.context import RoleContext
-from netlab.net.http_client import Response, Target, UpstreamError, fetch
-from netlab.net.http_server import as_mapping
+from netlab.net.http1_server import as_mapping
+from netlab.net.http_client import fetch
 from netlab.net.stub import Stub
+from netlab.net.upstream import Response, Target, UpstreamError
 from netlab.policy.tracing import new_traceparent
 from netlab.proto.http import Headers, RequestHead
 
@@ -58,7 +59,9 @@ class _Client:
         self._ctx = ctx
         self._stub = Stub(ctx)  # one for all requests: the second knows the name already
         if ctx.launch.trust_pem:
-            ctx.tls_client()  # made before the first click, as a browser has read its trust store by then
+            ctx.tls_client(
+                spec.tls
+            )  # made before the first click, as a browser has read its trust store by then
 
     async def ask(self, request: Request) -> bool:
         """True where there was a response."""
@@ -98,7 +101,7 @@ class _Client:
         """Try the host's addresses until one takes the connection."""
         url = _parse(request.url)
         head = self._head(request, url, traceparent)
-        context = self._ctx.tls_client() if url.scheme == "https" else None
+        context = (request.tls or self._spec.tls) if url.scheme == "https" else None
         failure = UpstreamError(f"{url.host} has no address")
         for address in await self._stub.lookup(url.host):
             target = Target(address, url.port, context, url.host)

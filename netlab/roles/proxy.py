@@ -7,7 +7,8 @@ import time
 from netlab.model.roles import ProxySpec, Route
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
-from netlab.net.http_client import Target, UpstreamError, fetch
+from netlab.net.exchange import Exchange
+from netlab.net.http_client import fetch
 from netlab.net.http_gateway import (
     forwarded_head,
     host_of,
@@ -16,9 +17,10 @@ from netlab.net.http_gateway import (
     request_body,
     response_body,
 )
-from netlab.net.http_server import Exchange, serve_http
+from netlab.net.http_server import serve_http
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream
+from netlab.net.upstream import Target, UpstreamError
 from netlab.policy.balance import RoundRobin
 from netlab.policy.forwarded import resolve
 from netlab.policy.jwt import Refused, Verifier
@@ -33,7 +35,9 @@ async def serve(spec: ProxySpec, ctx: RoleContext) -> None:
     async def handle(stream: Stream, peer: Peer) -> None:
         await serve_http(ctx, stream, peer, proxy.handle)
 
-    port = await ctx.listen(spec.listen, handle, tls=ctx.tls_server(), proxy_protocol=spec.proxy_protocol)
+    port = await ctx.listen(
+        spec.listen, handle, tls=ctx.tls_server(spec.tls), proxy_protocol=spec.proxy_protocol
+    )
     ctx.ready(port)
     await ctx.stopped()
 

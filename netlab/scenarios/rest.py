@@ -35,10 +35,13 @@ from netlab.scenarios.outcome import Outcome, outcome
 from netlab.trace.run import RunCapture, RunRelay
 
 NAME = "rest"
-REQUESTS = (
-    Request(name="direct", url="https://origin.example.com/user/42"),
-    Request(name="miss", url="https://api.example.com/user/42"),
-    Request(name="hit", url="https://api.example.com/user/42"),
+REQUESTS = tuple(
+    Request(name=name, url=url, http="1.1", fresh=True)
+    for name, url in (
+        ("direct", "https://origin.example.com/user/42"),
+        ("miss", "https://api.example.com/user/42"),
+        ("hit", "https://api.example.com/user/42"),
+    )
 )
 _CLIENT = "client-a"
 _TIMEOUT_S = 90.0

@@ -14,9 +14,11 @@ from netlab.errors import NetlabError
 from netlab.model.launch import Launch
 from netlab.model.roles import ClientSpec
 from netlab.net.connection import Peer
-from netlab.net.http_client import Target, UpstreamError, fetch
-from netlab.net.http_server import Exchange, Timeouts, serve_http
+from netlab.net.exchange import Exchange, Timeouts
+from netlab.net.http_client import fetch
+from netlab.net.http_server import serve_http
 from netlab.net.stream import Stream
+from netlab.net.upstream import Target, UpstreamError
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 from tests.kernel.test_dns_roles import loopback_up
 from tests.kit.roles_in_process import Running, context, until
