@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from netlab.decode.frame import Frame, frames
+from netlab.decode.frame import Frame
 from netlab.decode.tls import KeyLog
 from netlab.errors import CaptureError
 from netlab.model.event import Event
@@ -20,12 +20,11 @@ from netlab.trace.names import dns_spans
 from netlab.trace.neighbours import Resolution, resolutions, with_waits
 from netlab.trace.osi import layer_table
 from netlab.trace.packet import packets_of
+from netlab.trace.recording import AGAIN, Recording
 from netlab.trace.run import Run
 from netlab.trace.section import sections
 from netlab.trace.story import LayerTable, Variant
 from netlab.trace.waterfall import waterfall
-
-_AGAIN = "run the scenario again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,17 @@ class Trace:
 
     @classmethod
     def load(cls, directory: Path) -> Trace:
-        """Reads run.json, trace.pcapng, events.jsonl and keys.log.
+        """Reads a run directory (see `Recording`).
 
         Raises CaptureError where a file is missing or damaged, or where a request that the client
         says it made isn't in the capture.
         """
-        run = Run.from_json(_text(directory / "run.json"))
-        events = _events(directory / "events.jsonl")
-        keys = KeyLog.parse(_text(directory / "keys.log"))
-        capture = directory / run.capture.file
-        found = tuple(frames(_bytes(capture), str(capture)))
-        return cls(run, variants(found, events, keys, run))
+        return cls.of(Recording.load(directory))
+
+    @classmethod
+    def of(cls, read: Recording) -> Trace:
+        """Raises CaptureError, as `load`."""
+        return cls(read.run, variants(read.frames, read.events, read.keys, read.run))
 
 
 def variants(
@@ -73,7 +72,7 @@ def _variant(
     name, url = str(click.data.get("name", "")), str(click.data.get("url", ""))
     found = passages(dialogues, joined, trace_id) if trace_id else ()
     if not found or found[0].client.node != click.node:
-        raise CaptureError(_unseen(name or url, click.node, trace_id, dialogues), _AGAIN)
+        raise CaptureError(_unseen(name or url, click.node, trace_id, dialogues), AGAIN)
     crossed = sections(found)
     first = crossed[0].first
     host = urlsplit(url).hostname or ""
@@ -120,25 +119,3 @@ def _unseen(name: str, node: str, trace_id: str, dialogues: Iterable[Dialogue]) 
     }
     cause = f"request {name} of {node} isn't whole in the capture (trace-id {trace_id or 'none'})"
     return "; ".join((cause, *sorted(closed)))
-
-
-def _events(path: Path) -> tuple[Event, ...]:
-    found = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        try:
-            found.append(Event.from_line(line))
-        except ValueError as error:
-            raise CaptureError(f"{path}:{number}: {error}", _AGAIN) from error
-    return tuple(found)
-
-
-def _text(path: Path) -> str:
-    return _bytes(path).decode(errors="replace")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = "give a directory that `netlab trace` wrote, such as runs/rest-…"
-        raise CaptureError(f"{path}: {error.strerror}", remedy) from error

@@ -55,6 +55,18 @@ class RunRelay(_Part):
     unable: int = 0
 
 
+class RunPhase(_Part):
+    """A part of the scenario's stimulus with settings of its own. Times in CLOCK_REALTIME ns.
+
+    `settings`: what was different in it, as words ("loss": "1%", "http": "2").
+    """
+
+    name: str
+    started_ns: int
+    ended_ns: int
+    settings: dict[str, str] = {}
+
+
 class Run(_Part):
     """`started_ns` and `ended_ns` in CLOCK_REALTIME; `backend`: netem, wire, mixed or none.
 
@@ -69,6 +81,7 @@ class Run(_Part):
     backend: str = ""
     nodes: dict[str, RunNode]
     links: tuple[RunLink, ...] = ()
+    phases: tuple[RunPhase, ...] = ()
     capture: RunCapture = RunCapture()
     relay: RunRelay | None = None
 
