@@ -36,14 +36,14 @@ def show(found: Outcome, *, json: bool) -> None:
     if json:
         from netlab.report.document import document
 
-        text = jsonlib.dumps(document(folder, found.trace, found.claims), indent=2, ensure_ascii=False)
+        text = jsonlib.dumps(document(folder, found.run, found.findings), indent=2, ensure_ascii=False)
         typer.echo(text)
     else:
         from netlab.report.text import render
 
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        typer.echo(render(folder, found.trace, found.claims, colour=colour), nl=False)
-    for cause in found.failed:
+        typer.echo(render(folder, found.run, found.findings, colour=colour), nl=False)
+    for cause in found.findings.failed:
         typer.echo(f"netlab: {cause}", err=True)
-    if found.failed:
+    if found.findings.failed:
         raise typer.Exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import select
 import socket
 import time
 from collections.abc import Generator, Sequence
@@ -10,15 +12,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from netlab.errors import LabError
 from netlab.lab import state
-from netlab.lab.control import Message, converse
+from netlab.lab.control import Lines, Message, converse, decode, decode_error, encode
 from netlab.model.event import Event
 
 if TYPE_CHECKING:  # pydantic costs more than the rest of `netlab ps`
+    import threading
+
     from netlab.lab.link_client import LinkClient
     from netlab.model.roles import RoleSpec
 
 _ANSWER_S = 30.0
 _END_S = 15.0
+_POLL_S = 0.02  # how soon a server hears that it may end
 
 
 class LabClient:
@@ -59,6 +64,34 @@ class LabClient:
         request = {"op": "run", "node": node, "spec": spec.model_dump(mode="json", by_alias=True)}
         answers = self.converse(request, timeout_s)
         return [Event.from_line(answer["progress"]) for answer in answers if "progress" in answer]
+
+    def serve(self, node: str, spec: RoleSpec, stop: threading.Event) -> Generator[Event, None, None]:
+        """Run a role in a node until `stop` is set, then drain it; its events as they come.
+
+        Raises RoleError if it fails.
+        """
+        request = {"op": "run", "node": node, "spec": spec.model_dump(mode="json", by_alias=True)}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            self._connect(connection)
+            connection.sendall(encode(request))
+            lines = Lines()
+            told, deadline = False, math.inf
+            while time.monotonic() < deadline:
+                if stop.is_set() and not told:
+                    connection.sendall(encode({"op": "finish"}))
+                    told, deadline = True, time.monotonic() + _END_S
+                if not select.select([connection], [], [], _POLL_S)[0]:
+                    continue
+                data = connection.recv(65536)
+                if not data:
+                    raise LabError("the lab ended while it ran a role", "see: netlab ps")
+                for answer in map(decode, lines.receive(data)):
+                    if "error" in answer:
+                        raise decode_error(answer["error"])
+                    if "ok" in answer:
+                        return
+                    yield Event.from_line(answer["progress"])
+        raise LabError(f"{node}: the {spec.kind} did not end within {_END_S:.0f} s")
 
     def restart(self, node: str, role: str, timeout_s: float = 30) -> None:
         """End a role and start it again, cold; returns when it is ready. Raises RoleError if it fails."""
@@ -167,16 +200,19 @@ class LabClient:
         """One request, and every answer to it as it comes."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
-            try:
-                connection.connect(str(self.state / "control.sock"))
-            except OSError as error:
-                cause = f"the lab {self.name!r} does not answer: it is only starting, or ending"
-                raise LabError(cause, "see: netlab ps") from error
+            self._connect(connection)
             try:
                 yield from converse(connection, request, time.monotonic() + timeout_s)
             except TimeoutError:
                 what = request["op"]
                 raise LabError(f"the lab did not answer {what!r} within {timeout_s:g} s") from None
+
+    def _connect(self, connection: socket.socket) -> None:
+        try:
+            connection.connect(str(self.state / "control.sock"))
+        except OSError as error:
+            cause = f"the lab {self.name!r} does not answer: it is only starting, or ending"
+            raise LabError(cause, "see: netlab ps") from error
 
 
 def _only(found: dict[str, bool]) -> str:

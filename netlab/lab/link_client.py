@@ -52,6 +52,10 @@ class LinkClient:
         }
         return self._ask("link-set", wanted)
 
+    def restore(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """Give it back what it did when `show` gave this document."""
+        return self._ask("link-set", {way: shown[way]["given"] for way in ("up", "down")})
+
     def down(self) -> dict[str, Any]:
         """Take the carrier from both ends. Frames under way are lost."""
         return self._ask("link-state", {"up": False})

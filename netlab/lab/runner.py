@@ -197,6 +197,11 @@ class Runner:
         for pid in self._by_pid:
             os.kill(pid, number)  # not reaped yet, so the PID is still this role's
 
+    def terminate(self, process: RoleProcess) -> None:
+        """SIGTERM, if it runs: it drains and ends."""
+        if process.pid in self._by_pid:
+            os.kill(process.pid, signal.SIGTERM)
+
     def stop(self, process: RoleProcess) -> None:
         """Kill it, now or as soon as it is known which process it is."""
         process.unwanted = True

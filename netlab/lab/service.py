@@ -21,6 +21,7 @@ from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.supervisor import Supervisor
 from netlab.model.event import Event
 from netlab.model.roles import RoleSpec
+from netlab.plan.build import certified
 
 _SNAPLEN = 262_144
 _END_CAPTURE_S = 3.0
@@ -34,6 +35,7 @@ class Service:
         self._lab = supervisor
         self._loop = supervisor.loop
         self._recorder: Helper | None = None
+        self._one_shots: dict[Connection, OneShot] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(supervisor.order.directory / "control.sock"))
         self._listener.listen(64)
@@ -43,6 +45,7 @@ class Service:
             "status": self._status,
             "down": self._down,
             "run": self._run,
+            "finish": self._finish,
             "restart": self._restart,
             "namespace": self._namespace,
             "capture-start": self._capture_start,
@@ -115,8 +118,18 @@ class Service:
             raise InputError(f"not the spec of a role: {error}") from error
         if self._lab.phase != "up":
             raise LabError(f"the lab is {self._lab.phase}", "wait until netlab ps shows it as up")
-        process = RoleProcess(node, self._role_name(node, spec.kind), spec, one_shot=True)
-        OneShot(self._lab, process, connection).start()
+        name = self._role_name(node, spec.kind)
+        process = RoleProcess(node, name, spec, certified(spec), one_shot=True)
+        shot = OneShot(self._lab, process, connection)
+        self._one_shots[connection] = shot
+        connection.on_close.append(lambda: self._one_shots.__delitem__(connection))
+        shot.start()
+
+    def _finish(self, connection: Connection, _: Message) -> None:
+        """After `run` on the same connection: SIGTERM, so that a server drains and ends."""
+        if connection not in self._one_shots:
+            raise LabError("nothing was run on this connection", "send `run` first")
+        self._one_shots[connection].finish()
 
     def _restart(self, connection: Connection, request: Message) -> None:
         node, name = self._node(request), str(request["role"])
@@ -220,6 +233,9 @@ class OneShot:
         except BaseException:
             self._forget()
             raise
+
+    def finish(self) -> None:
+        self._runner.terminate(self._process)
 
     def _forget(self) -> None:
         if self._heard in self._runner.listeners:

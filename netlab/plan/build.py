@@ -15,6 +15,7 @@ from netlab.plan.links import Links, derived_mac, plan_links
 from netlab.plan.names import Names
 from netlab.plan.neighbours import neighbours
 from netlab.plan.ops import (
+    MIDDLE,
     WIRE,
     AddAddress,
     AddRoute,
@@ -28,7 +29,7 @@ from netlab.plan.ops import (
 )
 from netlab.plan.routes import Routes, defaults, routes
 from netlab.plan.ruleset import ruleset
-from netlab.plan.sysctls import has_ipv6, sysctls, wire_sysctls
+from netlab.plan.sysctls import has_ipv6, middle_sysctls, sysctls
 
 # Whom others call starts before its callers.
 _ORDER = ("database", "app", "proxy", "balancer", "nameserver", "resolver", "cdn", "command", "client")
@@ -54,6 +55,7 @@ def plan(topology: Topology, capabilities: Capabilities) -> Plan:
         *neighbours(topology, links.lines),
         *_routes(topology, ways),
         *_rulesets(topology, capabilities),
+        *links.crossings,
         *links.qdiscs,
     ]
     if links.wires:
@@ -91,9 +93,10 @@ def _require_ipv6(topology: Topology, capabilities: Capabilities) -> None:
 def _namespaces(topology: Topology, links: Links, capabilities: Capabilities) -> Iterator[Operation]:
     for name in topology.nodes:
         yield CreateNamespace(name)
-    if links.wires:
-        yield CreateNamespace(WIRE)
-        yield from wire_sysctls(capabilities)
+    for middle, needed in ((WIRE, links.wires), (MIDDLE, links.crossings)):
+        if needed:
+            yield CreateNamespace(middle)
+            yield from middle_sysctls(middle, capabilities)
     for name, node in topology.nodes.items():
         yield from sysctls(name, node, capabilities)
 
@@ -207,11 +210,12 @@ def _roles(topology: Topology, names: Names) -> list[StartRole]:
         for spec in node.roles:
             count[spec.kind] = count.get(spec.kind, 0) + 1
             role = spec.kind if count[spec.kind] == 1 else f"{spec.kind}-{count[spec.kind]}"
-            started.append(StartRole(name, role, names.spec(name, spec), _certified(spec)))
+            started.append(StartRole(name, role, names.spec(name, spec), certified(spec)))
     return sorted(started, key=lambda start: _ORDER.index(start.spec.kind))
 
 
-def _certified(spec: RoleSpec) -> tuple[str, ...]:
+def certified(spec: RoleSpec) -> tuple[str, ...]:
+    """What the role's certificate must carry; empty: it needs none."""
     return spec.names if isinstance(spec, AppSpec | CdnSpec | ProxySpec) else ()
 
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from netlab.trace.claim import Claim
-from netlab.trace.load import Trace
+from netlab.trace.findings import Findings
+from netlab.trace.run import Run
 from netlab.trace.story import Hop, LayerTable, Span, Variant
+from netlab.trace.table import Table
 
 
-def document(run: str, trace: Trace, claims: Sequence[Claim]) -> dict[str, Any]:
-    """`run`: the directory. Times of hops are ns since the click, of spans CLOCK_REALTIME ns."""
-    capture, relay = trace.run.capture, trace.run.relay
+def document(folder: str, run: Run, findings: Findings) -> dict[str, Any]:
+    """`folder`: the run's. Times of hops are ns since the click, of spans CLOCK_REALTIME ns."""
+    capture, relay, trace = run.capture, run.relay, findings.trace
     return {
-        "run": run,
+        "run": folder,
+        "scenario": run.scenario,
+        "settings": run.settings,
         "capture": {"file": capture.file, "packets": capture.packets, "dropped": capture.dropped},
         "relay": relay.model_dump() if relay is not None else None,
-        "variants": [_variant(variant) for variant in trace.variants],
-        "claims": [_claim(claim) for claim in claims],
+        "phases": [phase.model_dump() for phase in run.phases],
+        "variants": [_variant(variant) for variant in trace.variants] if trace is not None else [],
+        "tables": [_measured(table) for table in findings.tables],
+        "claims": [_claim(claim) for claim in findings.claims],
+        "failed": list(findings.failed),
+    }
+
+
+def _measured(table: Table) -> dict[str, Any]:
+    """Rows as objects: column ─► value, and the frames that prove it."""
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": [
+            dict(zip(table.columns, row.cells, strict=True)) | {"frames": list(row.evidence)}
+            for row in table.rows
+        ],
+        "notes": list(table.notes),
     }
 
 

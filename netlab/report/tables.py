@@ -11,6 +11,8 @@ from rich.text import Text
 from netlab.report import budget
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.story import Hop, LayerTable, Span, Variant
+from netlab.trace.table import Cell
+from netlab.trace.table import Table as Measured
 
 _BAR = 24
 _ARP_MS = 0.5  # of a wait that is worth a line: in a new lab every link has one; JSON has them all
@@ -126,6 +128,32 @@ def layers(table: LayerTable) -> Table:
 def _cut(value: str) -> str:
     """Two lines of it: a token can be longer than the rest of the table. JSON has all of it."""
     return value if len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"
+
+
+def measured(found: Measured) -> Table:
+    """What a scenario measured; the frames that prove a row at its end."""
+    proven = any(row.evidence for row in found.rows)
+    shown = [[_cell(cell) for cell in row.cells] for row in found.rows]
+    numbers = [
+        all(isinstance(row.cells[index], int | float | None) for row in found.rows)
+        for index in range(len(found.columns))
+    ]
+    made = _table(*((title, 0, right) for title, right in zip(found.columns, numbers, strict=True)))
+    made.padding = (0, 1, 0, 0)
+    if proven:
+        made.add_column("frames", overflow="fold")
+    for cells, row in zip(shown, found.rows, strict=True):
+        made.add_row(*cells, *([frame_list(row.evidence, 3)] if proven else []))
+    return made
+
+
+def _cell(cell: Cell) -> str:
+    """Numbers with three digits that count."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:#.3g}".rstrip(".")
+    return str(cell)
 
 
 def claims(judged: Sequence[Claim]) -> Table:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from netlab.report import budget, tables
-from netlab.trace.claim import Claim
-from netlab.trace.load import Trace
+from netlab.trace.findings import Findings
+from netlab.trace.run import Run
 from netlab.trace.story import LayerTable, Variant
 
 WIDTH = 100
 
 
-def render(run: str, trace: Trace, claims: Sequence[Claim], *, colour: bool = False) -> str:
-    """The whole report. `run`: the directory, as the user can type it. `colour`: with ANSI escapes."""
+def render(folder: str, run: Run, findings: Findings, *, colour: bool = False) -> str:
+    """The whole report. `folder`: as the user can type it. `colour`: with ANSI escapes."""
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -29,14 +29,20 @@ def render(run: str, trace: Trace, claims: Sequence[Claim], *, colour: bool = Fa
         emoji=False,
         legacy_windows=False,
     )
-    for variant in trace.variants:
+    variants = findings.trace.variants if findings.trace is not None else ()
+    for variant in variants:
         _variant(console, variant)
-    _layers(console, trace.variants)
-    _sums(console, {variant.name: variant for variant in trace.variants})
-    if claims:
+    _layers(console, variants)
+    _sums(console, {variant.name: variant for variant in variants})
+    for table in findings.tables:
+        _heading(console, table.title)
+        console.print(tables.measured(table))
+        for note in table.notes:
+            console.print(note)
+    if findings.claims:
         _heading(console, "The guide's claims")
-        console.print(tables.claims(claims))
-    _capture(console, run, trace)
+        console.print(tables.claims(findings.claims))
+    _capture(console, folder, run, variants)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -73,22 +79,21 @@ def _sums(console: Console, variants: dict[str, Variant]) -> None:
         console.print(text)
 
 
-def _capture(console: Console, run: str, trace: Trace) -> None:
-    capture = trace.run.capture
+def _capture(console: Console, folder: str, run: Run, variants: Sequence[Variant]) -> None:
+    capture, relay = run.capture, run.relay
     _heading(console, "The capture")
-    console.print(f"{run}/{capture.file}: {capture.packets} packets, {capture.dropped} dropped")
-    relay = trace.run.relay
+    console.print(f"{folder}/{capture.file}: {capture.packets} packets, {capture.dropped} dropped")
     if relay is not None:
         late, frames = relay.late, relay.frames
         console.print(f"links: {late} of {frames} relayed frames over 1 ms late, {relay.unable} not carried")
-    if trace.run.flaws:
-        console.print(f"No claim is judged by this run: {' and '.join(trace.run.flaws)}. Run it again.")
-    client = trace.variants[0].hops[0] if trace.variants else None
-    lines = [f"netlab report {run}"]
+    if run.flaws:
+        console.print(f"No claim is judged by this run: {' and '.join(run.flaws)}. Run it again.")
+    client = variants[0].hops[0] if variants else None
+    lines = [f"netlab report {folder}"]
     if client is not None:
-        hop = f"{run}/hops/{client.node}.{client.interface}.pcapng"
+        hop = f"{folder}/hops/{client.node}.{client.interface}.pcapng"
         lines += [f"wireshark {hop}", f"tshark -r {hop} -Y http.request"]
-    lines.append(f"wireshark -o protocols.conversation_deinterlacing_key:.MI {run}/{capture.file}")
+    lines.append(f"wireshark -o protocols.conversation_deinterlacing_key:.MI {folder}/{capture.file}")
     console.print("See again, and open decrypted (the merged file needs Wireshark 4.4 or later):")
     for line in lines:
         console.print(f"  {line}", soft_wrap=True)

@@ -1,30 +1,26 @@
-"""What a scenario leaves: its run directory, the trace and the verdicts."""
+"""What a scenario leaves: its run directory, and what its judge finds in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.errors import InputError
-from netlab.scenarios.claims import rest_claims
-from netlab.trace.claim import Claim
-from netlab.trace.load import Trace
-
-# Scenario ─► the rules of its claims. `netlab trace` knows the scenarios by this table.
-RULES: dict[str, Callable[[Trace], tuple[Claim, ...]]] = {
-    "rest": lambda trace: rest_claims(trace.variants, trace.run.flaws),
-}
+from netlab.model.suggest import nearest
+from netlab.scenarios.catalogue import SCENARIOS
+from netlab.scenarios.scenario import Scenario
+from netlab.trace.findings import Findings
+from netlab.trace.recording import Recording
+from netlab.trace.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`failed`: the requests that got no answer, or an error status, with the reason."""
+    """`run` is what ran; `findings` are computed from the capture in `folder`."""
 
     folder: Path
-    trace: Trace
-    claims: tuple[Claim, ...]
-    failed: tuple[str, ...]
+    run: Run
+    findings: Findings
 
 
 def outcome(folder: Path) -> Outcome:
@@ -32,13 +28,16 @@ def outcome(folder: Path) -> Outcome:
 
     Raises CaptureError where the directory is damaged, InputError for a scenario that isn't known.
     """
-    trace = Trace.load(folder)
-    rules = RULES.get(trace.run.scenario)
-    if rules is None:
-        raise InputError(f"{folder}: a run of the unknown scenario {trace.run.scenario!r}")
-    failed = tuple(
-        f"{variant.name}: {variant.url} was answered with {variant.status}"
-        for variant in trace.variants
-        if variant.status >= 400
-    )
-    return Outcome(folder, trace, rules(trace), failed)
+    read = Recording.load(folder)
+    try:
+        found = scenario(read.run.scenario)
+    except InputError:
+        raise InputError(f"{folder}: a run of the unknown scenario {read.run.scenario!r}") from None
+    return Outcome(folder, read.run, found.judge(read))
+
+
+def scenario(name: str) -> Scenario:
+    """By its name. Raises InputError."""
+    if name not in SCENARIOS:
+        raise InputError(f"no scenario {name!r}", nearest(name, SCENARIOS, "scenarios"))
+    return SCENARIOS[name]

@@ -70,7 +70,7 @@ class RunPhase(_Part):
 class Run(_Part):
     """`started_ns` and `ended_ns` in CLOCK_REALTIME; `backend`: netem, wire, mixed or none.
 
-    `relay` is None where no link was relayed.
+    `relay` is None where no link was relayed. `settings`: what the user chose (http, tls, repeat).
     """
 
     scenario: str
@@ -81,6 +81,7 @@ class Run(_Part):
     backend: str = ""
     nodes: dict[str, RunNode]
     links: tuple[RunLink, ...] = ()
+    settings: dict[str, str] = {}
     phases: tuple[RunPhase, ...] = ()
     capture: RunCapture = RunCapture()
     relay: RunRelay | None = None

@@ -12,23 +12,34 @@ from netlab.report import budget, tables
 from netlab.report.document import document
 from netlab.report.text import WIDTH, render
 from netlab.scenarios.claims import rest_claims
-from netlab.trace.claim import Claim
+from netlab.trace.findings import Findings
 from netlab.trace.load import Trace, variants
-from netlab.trace.run import RunCapture, RunRelay
+from netlab.trace.run import Run, RunCapture, RunRelay
 from netlab.trace.story import Span, Variant
+from netlab.trace.table import Row, Table
 from tests.kit.story import run, three
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trace, tuple[Claim, ...]]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Findings]:
     wire, keys, events = three(tmp_path_factory.mktemp("keys"))
     found = variants(wire.frames(), events, KeyLog.parse(keys), run())
     capture = RunCapture(packets=len(wire.frames()), dropped=0)
-    trace = Trace(run().model_copy(update={"capture": capture}), found)
-    return trace, rest_claims(found, ())
+    ran = run().model_copy(update={"capture": capture})
+    return ran, Findings(claims=rest_claims(found, ()), trace=Trace(ran, found))
 
 
-Told = tuple[Trace, tuple[Claim, ...]]
+Told = tuple[Run, Findings]
+
+
+def variants_of(told: Told) -> tuple[Variant, ...]:
+    assert told[1].trace is not None
+    return told[1].trace.variants
+
+
+def judged(told: Told, run: Run) -> Findings:
+    """As if the run had been `run`."""
+    return Findings(claims=rest_claims(variants_of(told), run.flaws), trace=Trace(run, variants_of(told)))
 
 
 def test_text_fits_a_terminal_and_has_no_escapes_for_a_pipe(told: Told) -> None:
@@ -95,32 +106,32 @@ def test_data_has_the_promised_shape(told: Told) -> None:
 
 
 def test_the_waterfalls_top_spans_and_the_rest_are_the_total(told: Told) -> None:
-    for variant in told[0].variants:
+    for variant in variants_of(told):
         rest = variant.total_ms - variant.accounted_ms
         assert 0 <= rest < 2, (variant.name, rest)
 
 
 def test_a_capture_with_drops_says_so(told: Told) -> None:
-    run = told[0].run.model_copy(update={"capture": RunCapture(packets=9, dropped=2)})
-    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
+    run = told[0].model_copy(update={"capture": RunCapture(packets=9, dropped=2)})
+    text = render("runs/x", run, judged(told, run))
     assert "9 packets, 2 dropped" in text
     assert "No claim is judged by this run: the capture lost 2 packets." in text
     assert "holds" not in text
 
 
 def test_a_relay_that_did_not_keep_up_is_said(told: Told) -> None:
-    run = told[0].run.model_copy(update={"relay": RunRelay(frames=500, late=7, unable=0)})
-    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
+    run = told[0].model_copy(update={"relay": RunRelay(frames=500, late=7, unable=0)})
+    text = render("runs/x", run, judged(told, run))
     assert "7 of 500 relayed frames over 1 ms late, 0 not carried" in text
     assert "holds" in text, "late frames are said, and judged"
     run = run.model_copy(update={"relay": RunRelay(frames=500, late=7, unable=1)})
-    text = render("runs/x", Trace(run, told[0].variants), rest_claims(told[0].variants, run.flaws))
+    text = render("runs/x", run, judged(told, run))
     assert "No claim is judged by this run: the relay could not carry 1 frames." in text
     assert "holds" not in text
 
 
 def test_a_run_without_requests_is_still_a_report(told: Told) -> None:
-    text = render("runs/x", Trace(told[0].run, ()), ())
+    text = render("runs/x", told[0], Findings())
     assert "runs/x/trace.pcapng" in text
 
 
@@ -151,7 +162,7 @@ def test_frame_lists_draw_runs_together() -> None:
 
 
 def test_the_guides_budget_goes_with_the_variant(told: Told) -> None:
-    direct, miss, hit = told[0].variants
+    direct, miss, hit = variants_of(told)
     assert budget.budget(direct)["TLS"] == "40"
     assert budget.budget(direct)["proxy"] == "20"
     assert (budget.budget(miss), budget.total(miss)) == ({}, "220–270")
@@ -170,3 +181,20 @@ def test_the_arithmetic_is_computed_and_can_come_out_right() -> None:
     assert "2 round trips, 80.0 ms in all (frames 2 to 3)" in budget.arithmetic(exchange(1))
     assert "Here its sum holds" in budget.arithmetic(exchange(1))
     assert "costs one round trip" in budget.arithmetic(exchange(0.5))
+
+
+def test_measured_tables_are_told_and_kept_as_data(told: Told) -> None:
+    table = Table(
+        "Round trips",
+        ("way", "round trips", "ms"),
+        (Row(("TLS 1.3", 3, 150.25), (4, 9)), Row(("0-RTT", 1, None))),
+        ("One could not be measured.",),
+    )
+    text = render("runs/x", told[0], Findings(tables=(table,)))
+    for part in ("Round trips", "TLS 1.3", "150", "4, 9", "–", "One could not be measured."):
+        assert part in text, text
+    (found,) = document("runs/x", told[0], Findings(tables=(table,)))["tables"]
+    assert found["rows"] == [
+        {"way": "TLS 1.3", "round trips": 3, "ms": 150.25, "frames": [4, 9]},
+        {"way": "0-RTT", "round trips": 1, "ms": None, "frames": []},
+    ]

@@ -9,8 +9,9 @@ from netlab.model.event import Event
 from netlab.model.impairment import GilbertElliott, Impairment
 from netlab.model.roles import ClientSpec
 from netlab.model.topology import Endpoint, Interface, Link, Node, Topology
+from netlab.scenarios.answers import merged, refuse_failed
 from netlab.scenarios.record import descriptions_of, names_of, run_of
-from netlab.scenarios.rest import client_of, merged, refuse_failed
+from netlab.scenarios.rest import client_of
 from netlab.trace.run import Run, RunCapture, RunRelay
 
 ENDS = (Endpoint(node="b", interface="eth0"), Endpoint(node="sw", interface="p1"))

@@ -1,0 +1,105 @@
+"""What a scenario is: a stimulus in a lab, and a judge that reads what was captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from netlab.errors import InputError
+from netlab.model.roles import HttpVersion, TlsClient
+from netlab.model.suggest import nearest
+from netlab.trace.findings import Findings
+from netlab.trace.recording import Recording
+
+if TYPE_CHECKING:
+    from netlab.model.topology import Topology
+    from netlab.scenarios.bench import Bench
+
+HttpChoice = Literal["1.1", "2", "3"]
+TlsChoice = Literal["1.2", "1.3", "resumed", "0rtt"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose. `lab`: its name, "" for the topology's. `out`: None for a new directory below
+    ./runs. `http` and `tls`: only these; empty: the scenario's own. `repeat` 0: the scenario's own."""
+
+    topology: Path
+    lab: str = ""
+    out: Path | None = None
+    keep: bool = False
+    http: tuple[HttpVersion, ...] = ()
+    tls: tuple[TlsChoice, ...] = ()
+    repeat: int = 0
+
+    def settings(self) -> dict[str, str]:
+        """What was chosen, as run.json has it."""
+        chosen = {"http": " ".join(self.http), "tls": " ".join(self.tls), "repeat": str(self.repeat or "")}
+        return {name: text for name, text in chosen.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`accepts`: which of the options http, tls and repeat mean something to it; `http` and `tls` the
+    choices that it has. `interfaces`: those that are captured, by topology; None: all."""
+
+    name: str
+    summary: str
+    stimulus: Callable[[Bench], None]
+    judge: Callable[[Recording], Findings]
+    http: tuple[HttpVersion, ...] = ()
+    tls: tuple[TlsChoice, ...] = ()
+    repeats: int = 1
+    interfaces: Callable[[Topology], Sequence[str]] | None = None
+    cold: bool = False  # caches of resolvers and edges are emptied first
+    needs: Mapping[str, str] = field(default_factory=dict)  # node ─► why; a topology without it is refused
+    check_more: Callable[[Topology], object] | None = None  # raises InputError
+
+    def check(self, options: Options) -> None:
+        """Raises InputError where an option was given that this scenario has no use for."""
+        _check(self.name, "--http", options.http, self.http)
+        _check(self.name, "--tls", options.tls, self.tls)
+        if options.repeat < 0:
+            raise InputError(f"--repeat {options.repeat} is less than once")
+
+    def check_topology(self, topology: Topology) -> None:
+        """Raises InputError where the topology lacks a node that the scenario works with."""
+        for node, why in self.needs.items():
+            if node not in topology.nodes:
+                remedy = f"{nearest(node, topology.nodes, 'nodes')}; the topology `internet` has it"
+                raise InputError(f"scenario {self.name} needs a node {node}: {why}", remedy)
+        if self.check_more is not None:
+            self.check_more(topology)
+
+
+def _check(name: str, option: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    for one in chosen:
+        if one not in known:
+            can = f"it takes {', '.join(known)}" if known else f"leave out {option}"
+            raise InputError(f"scenario {name} has no {option} {one}", can)
+
+
+def choice(text: str, option: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The parts of "1.1,2" as the user typed them. Raises InputError for one that isn't known."""
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    for part in parts:
+        if part not in known:
+            raise InputError(
+                f"{option} {part}: there is no such choice", f"one or more of {', '.join(known)}"
+            )
+    return parts
+
+
+HTTP_CHOICES: tuple[str, ...] = get_args(HttpChoice)
+TLS_CHOICES: tuple[str, ...] = get_args(TlsChoice)
+
+# How a client asks for each choice. A session that is resumed must have been got before.
+TLS_WAYS: dict[TlsChoice, TlsClient] = {
+    "1.2": TlsClient(versions=("1.2",), resume=False),
+    "1.3": TlsClient(versions=("1.3",), resume=False),
+    "resumed": TlsClient(versions=("1.3",)),
+    "0rtt": TlsClient(versions=("1.3",), early_data=True),
+}
