@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -61,6 +61,7 @@ class Response(ABC):
     flow: Flow
     informational: tuple[ResponseHead, ...] = ()  # those that came before `head`
     trailers: Headers = NO_HEADERS  # known when `body` has ended
+    reused: bool = False  # others have gone on its connection before; the pool says so
 
     @abstractmethod
     def body(self) -> AsyncIterator[bytes]:
@@ -84,13 +85,21 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ConnectionState:
-    """What a pool must know of a connection. `requests`: begun on it so far."""
+    """What a pool must know of a connection. `requests`: begun on it so far. `watch` is called when
+    `capacity` or `closed` gets another value; it must neither wait nor raise."""
 
     active: int = 0
     requests: int = 0
     capacity: int = 1  # how many may be active at once; HTTP/1.1: 1
     closed: bool = False  # it takes no more requests, and may be ended when none is active
-    cause: str = field(default="")  # why it is closed
+    cause: str = field(default="")  # why it is closed; to be set before `closed`
+    watch: Callable[[], None] | None = field(default=None, repr=False)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        news = name in ("capacity", "closed") and getattr(self, name, value) != value
+        object.__setattr__(self, name, value)
+        if news and self.watch is not None:
+            self.watch()
 
 
 class ClientConnection(ABC):
