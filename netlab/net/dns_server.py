@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
@@ -20,15 +18,13 @@ from netlab.model.event import Flow
 from netlab.net import sockets
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
+from netlab.net.datagrams import ask_for_destination, destination, from_address
 from netlab.net.stream import Stream
 from netlab.proto.dns import FrameCodec, Message, decode, encode, format_error, reply
 
 TCP_IDLE_S = 10.0  # RFC 7766, 6.2.3: a few seconds
 IN_FLIGHT_LIMIT = 1000
 _DATAGRAM = 65_535
-_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)  # Python names it from 3.14 on; 8 on every Linux
-_IN_PKTINFO = struct.Struct("@i4s4s")  # ifindex, the address to answer from, the address in the header
-_IN6_PKTINFO = struct.Struct("@16sI")  # the address in the header, ifindex
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ async def dns_server(
     try:
         port = await ctx.listen(udp[0].getsockname()[1], server.tcp, hosts=hosts)
         for sock in udp:
-            _ask_for_destination(sock)
+            ask_for_destination(sock)
             loop.add_reader(sock, server.readable, sock)
         yield port
     finally:
@@ -81,7 +77,7 @@ class _Server:
             data, control, _, remote = sock.recvmsg(_DATAGRAM, 256)
         except (BlockingIOError, ConnectionError):
             return  # a wrong checksum, or ICMP for an earlier answer whose asker has left
-        flow = Flow("udp", _destination(control), sock.getsockname()[1], remote[0], remote[1])
+        flow = Flow("udp", destination(control), sock.getsockname()[1], remote[0], remote[1])
         if len(self._in_flight) >= IN_FLIGHT_LIMIT:
             self._ctx.emit(
                 "error", flow, cause=f"more than {IN_FLIGHT_LIMIT} queries at once: one is dropped"
@@ -96,7 +92,7 @@ class _Server:
         if wire is None or sock.fileno() < 0:
             return
         try:
-            sock.sendmsg([wire], _from_address(sock, flow.local), 0, remote)
+            sock.sendmsg([wire], from_address(sock, flow.local), 0, remote)
         except OSError as error:  # no route back, a full queue: DNS over UDP is tried again
             self._ctx.emit("error", flow, cause=f"answer not sent: {error}")
 
@@ -154,29 +150,3 @@ class _Server:
         asked = query.question
         name, type_ = (asked.name, asked.type) if asked else ("", "")
         self._ctx.emit(event, flow, side="server", qname=name, qtype=type_, **data)
-
-
-def _ask_for_destination(sock: socket.socket) -> None:
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-
-
-def _destination(control: list[tuple[int, int, bytes]]) -> str:
-    """The local address of a datagram, from its control messages; it is always there, as we asked for it."""
-    for level, kind, data in control:
-        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-            return str(IPv4Address(_IN_PKTINFO.unpack(data)[1]))
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-            return str(IPv6Address(_IN6_PKTINFO.unpack(data)[0]))
-    raise LocalProtocolError("a datagram came without its destination")
-
-
-def _from_address(sock: socket.socket, local: str) -> list[tuple[int, int, bytes]]:
-    """The control message that sets the source address; routing still picks the interface (index 0)."""
-    if sock.family == socket.AF_INET6:
-        info = _IN6_PKTINFO.pack(IPv6Address(local).packed, 0)
-        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info)]
-    info = _IN_PKTINFO.pack(0, IPv4Address(local).packed, bytes(4))
-    return [(socket.IPPROTO_IP, _IP_PKTINFO, info)]

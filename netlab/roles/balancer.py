@@ -1,4 +1,4 @@
-"""The layer 4 balancer: splices each TCP connection to the next healthy upstream."""
+"""The layer 4 balancer: splices each TCP connection, and each client's UDP, to the next healthy upstream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream, TcpStream
+from netlab.net.udp_splice import UdpSplice
 from netlab.policy.balance import RoundRobin
 from netlab.policy.health import HealthMachine
 from netlab.proto.proxy_protocol import Header, encode
@@ -20,10 +21,14 @@ async def serve(spec: BalancerSpec, ctx: RoleContext) -> None:
     """Serve until told to stop; check every upstream by a TCP connection of its own."""
     balancer = _Balancer(spec, ctx)
     port = await ctx.listen(spec.listen, balancer.handle)
+    datagrams = UdpSplice(ctx, balancer.next_upstream)
+    if spec.udp:
+        datagrams.listen(port)
     for upstream in spec.upstreams:
         ctx.tasks.create_task(balancer.check(upstream))
     ctx.ready(port)
     await ctx.stopped()
+    datagrams.close()
 
 
 class _Balancer:
@@ -52,8 +57,7 @@ class _Balancer:
 
     async def _upstream(self, client: TcpStream) -> TcpStream | None:
         """A connection to the first that takes one, from the one whose turn it is."""
-        usable = {upstream for upstream, health in self._health.items() if health.healthy}
-        for name in self._turns.order(usable):
+        for name in self._turns.order(self._usable()):
             address, port = address_port(name)
             try:
                 stream = await self._ctx.connect(address, port, timeout_s=_CONNECT_S)
@@ -63,6 +67,13 @@ class _Balancer:
             self._ctx.emit("upstream-chosen", client.flow, upstream=name, upstream_flow=list(stream.flow))
             return stream
         return None
+
+    def next_upstream(self) -> str | None:
+        """Whose turn it is, of those that are healthy."""
+        return self._turns.choose(self._usable())
+
+    def _usable(self) -> set[str]:
+        return {upstream for upstream, health in self._health.items() if health.healthy}
 
     async def check(self, name: str) -> None:
         """One health check after another, for ever."""
