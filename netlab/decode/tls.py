@@ -18,6 +18,14 @@ from cryptography.exceptions import InvalidTag
 from netlab.decode.stream import Stream
 from netlab.decode.tls_hello import ClientHello, ServerHello, client_hello, encrypted_extensions, server_hello
 from netlab.decode.tls_keys import SUITES_12, SUITES_13, KeyLog, Opener, Suite, next_secret, open_12, open_13
+from netlab.decode.tls_messages import (
+    CLIENT_HELLO,
+    ENCRYPTED_EXTENSIONS,
+    FINISHED,
+    KEY_UPDATE,
+    SERVER_HELLO,
+    name_of,
+)
 from netlab.errors import RemoteProtocolError
 from netlab.proto.proxy_protocol import HeaderReader
 
@@ -26,25 +34,7 @@ __all__ = ["Alert", "KeyLog", "Message", "Plaintext", "Side", "TlsSession", "dec
 Side = Literal["client", "server"]
 
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
-_CLIENT_HELLO, _SERVER_HELLO, _ENCRYPTED_EXTENSIONS, _FINISHED, _KEY_UPDATE = 1, 2, 8, 20, 24
 _LARGEST_RECORD = 16384 + 2048  # RFC 5246, section 6.2.3; TLS 1.3 allows 256 bytes past 16384
-_MESSAGES = {
-    0: "HelloRequest",
-    1: "ClientHello",
-    2: "ServerHello",
-    4: "NewSessionTicket",
-    5: "EndOfEarlyData",
-    8: "EncryptedExtensions",
-    11: "Certificate",
-    12: "ServerKeyExchange",
-    13: "CertificateRequest",
-    14: "ServerHelloDone",
-    15: "CertificateVerify",
-    16: "ClientKeyExchange",
-    20: "Finished",
-    22: "CertificateStatus",
-    24: "KeyUpdate",
-}
 _LARGEST_PROXY_HEADER = 4112  # what netlab.proto.proxy_protocol reads
 
 
@@ -134,7 +124,7 @@ def hello_offset(client: bytes) -> int | None:
             return None
         start = len(head) - proxy.buffered()
     head = client[start : start + 6]
-    is_hello = len(head) == 6 and head[0] == _HANDSHAKE and head[1] == 3 and head[5] == _CLIENT_HELLO
+    is_hello = len(head) == 6 and head[0] == _HANDSHAKE and head[1] == 3 and head[5] == CLIENT_HELLO
     return start if is_hello else None
 
 
@@ -342,7 +332,7 @@ class _Direction:
         while len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[1:4], "big"):
             end = 4 + int.from_bytes(data[1:4], "big")
             kind, body, data = data[0], data[4:end], data[end:]
-            name = _MESSAGES.get(kind, f"type {kind}")
+            name = name_of(kind, body)
             self.messages.append(Message(name, self.side, self.unfinished_start, record.end))
             self.unfinished_start = record.start
             try:
@@ -352,17 +342,17 @@ class _Direction:
         self.unfinished = data
 
     def message(self, kind: int, body: bytes) -> None:
-        if kind == _CLIENT_HELLO and self.client_hello is None:
+        if kind == CLIENT_HELLO and self.client_hello is None:
             self.client_hello = client_hello(body)
-        elif kind == _SERVER_HELLO:
+        elif kind == SERVER_HELLO:
             hello = server_hello(body)
             self.server_hello = None if hello.retry else hello
         elif self.suite is None:
             return
-        elif kind == _ENCRYPTED_EXTENSIONS:
-            self.alpn = encrypted_extensions(body)
-        elif kind == _FINISHED and self.after_finished:
+        elif kind == ENCRYPTED_EXTENSIONS:
+            self.alpn = encrypted_extensions(body).alpn
+        elif kind == FINISHED and self.after_finished:
             self.use_secret(self.suite, self.after_finished)
             self.after_finished = b""
-        elif kind == _KEY_UPDATE:
+        elif kind == KEY_UPDATE:
             self.use_secret(self.suite, next_secret(self.secret, self.suite))

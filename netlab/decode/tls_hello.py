@@ -10,17 +10,22 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-_SERVER_NAME, _ALPN, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS = 0, 16, 41, 43
+_SERVER_NAME, _ALPN, _PRE_SHARED_KEY, _EARLY_DATA, _SUPPORTED_VERSIONS = 0, 16, 41, 42, 43
+QUIC_PARAMETERS = 0x39  # RFC 9001, section 8.2
 RETRY_RANDOM = sha256(b"HelloRetryRequest").digest()  # RFC 8446, section 4.1.3
 
 
 class ClientHello(NamedTuple):
-    """`sni` "" where the client named no server."""
+    """`sni` "" where the client named no server. `suites`: offered, by number. `early_data`: it says that
+    0-RTT data follows. `quic`: its QUIC transport parameters, undecoded, None without."""
 
     random: bytes
     session_id: bytes
     sni: str
     alpn: tuple[str, ...]
+    suites: tuple[int, ...] = ()
+    early_data: bool = False
+    quic: bytes | None = None
 
 
 class ServerHello(NamedTuple):
@@ -68,10 +73,19 @@ def client_hello(body: bytes) -> ClientHello:
     reader = _Reader(body)
     reader.take(2)
     random, session_id = reader.take(32), reader.vector(1)
-    reader.vector(2)
+    suites = _Reader(reader.vector(2))
+    numbers = tuple(suites.number(2) for _ in range(len(suites.data) // 2))
     reader.vector(1)
     extensions = _extensions(reader)
-    return ClientHello(random, session_id, _server_name(extensions), alpn_of(extensions))
+    return ClientHello(
+        random,
+        session_id,
+        _server_name(extensions),
+        alpn_of(extensions),
+        numbers,
+        _EARLY_DATA in extensions,
+        extensions.get(QUIC_PARAMETERS),
+    )
 
 
 def server_hello(body: bytes) -> ServerHello:
@@ -87,9 +101,19 @@ def server_hello(body: bytes) -> ServerHello:
     return ServerHello(version, random, session_id, suite, alpn, _PRE_SHARED_KEY in extensions)
 
 
-def encrypted_extensions(body: bytes) -> str:
-    """The protocol that ALPN chose in an EncryptedExtensions message, "" without one."""
-    return "".join(alpn_of(_extensions(_Reader(body))))
+class EncryptedExtensions(NamedTuple):
+    """`alpn` "" without one. `early_data`: the server accepted 0-RTT data. `quic` as in ClientHello."""
+
+    alpn: str
+    early_data: bool
+    quic: bytes | None
+
+
+def encrypted_extensions(body: bytes) -> EncryptedExtensions:
+    """Of the message's body."""
+    extensions = _extensions(_Reader(body))
+    alpn = "".join(alpn_of(extensions))
+    return EncryptedExtensions(alpn, _EARLY_DATA in extensions, extensions.get(QUIC_PARAMETERS))
 
 
 def alpn_of(extensions: dict[int, bytes]) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def tls_pair(directory: Path, name: str) -> Pair:
     """A TLS 1.3 pair for the server `name`; the key log is a new file in `directory`."""
     keylog = directory / f"{name}-{len(list(directory.iterdir()))}.keys"
     certificate = directory / f"{name}.pem"
-    certificate.write_bytes(_certificate(name))
+    certificate.write_bytes(certificate_pem(name))
     client_context = ssl.create_default_context(cafile=str(certificate))
     client_context.keylog_filename = str(keylog)
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -83,7 +83,7 @@ def _step(end: ssl.SSLObject) -> None:
 
 
 @lru_cache
-def _certificate(name: str) -> bytes:
+def certificate_pem(name: str) -> bytes:
     """Key and self-signed certificate, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
