@@ -8,19 +8,47 @@ from netlab.model.roles import RoleSpec
 
 
 class Identity(BaseModel):
-    """A certificate chain (leaf first, then intermediate) and its key, PEM."""
+    """A certificate chain (leaf first, then intermediate) and its key, PEM.
+
+    `ocsp_der_base64`: its status as of the launch, for stapling; empty: there is none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     chain_pem: str
     key_pem: str
+    ocsp_der_base64: str = ""
+
+
+class Standing(BaseModel):
+    """A certificate that the lab's authority has issued, by its serial number in hex. Times are ISO 8601."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    serial: str
+    revoked_at: str = ""  # empty: it is good
+    reason: str = ""  # as in RFC 5280 section 5.3.1, keyCompromise
+
+
+class ResponderLaunch(BaseModel):
+    """What an OCSP responder needs: the certificate to which the authority has delegated it, whose
+    certificates it answers for and how they stand, and the authority's own list of the revoked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: Identity
+    issuer_pem: str
+    standings: tuple[Standing, ...]
+    crl_der_base64: str
+
 
 
 class Launch(BaseModel):
     """The JSON document on descriptor NETLAB_SPEC_FD.
 
     Names in the spec (upstreams, roots, records) are already addresses. `locations` maps networks to
-    locations, for geo DNS. `trust_pem` is the lab's root certificate. `jwt_public_pem` verifies tokens
+    locations, for geo DNS. `trust_pem` is the lab's root certificate. `identity` is for serving,
+    `client_identity` for calling, where the spec asks for it. `jwt_public_pem` verifies tokens
     (RS256 or ES256); `bearer_token` is what a client sends. `seed` seeds the role's random numbers.
     """
 
@@ -35,6 +63,8 @@ class Launch(BaseModel):
     locations: dict[str, str] = {}
     trust_pem: str = ""
     identity: Identity | None = None
+    client_identity: Identity | None = None
+    responder: ResponderLaunch | None = None
     jwt_public_pem: str = ""
     bearer_token: str = ""
     seed: int = 0

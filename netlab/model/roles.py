@@ -27,11 +27,25 @@ HttpVersion = Annotated[Literal["1.1", "2", "3"], BeforeValidator(_as_written)]
 TlsVersion = Annotated[Literal["1.2", "1.3"], BeforeValidator(_as_written)]
 
 
+CertificateFault = Literal[
+    "none",
+    "expired",
+    "not-yet-valid",
+    "wrong-name",
+    "self-signed",
+    "untrusted-root",
+    "weak-chain",
+    "revoked",
+]
+
+
 class TlsServer(_Spec):
     """How a server does TLS. `versions`: those it accepts (QUIC is always 1.3). `ciphers`: names of
-    OpenSSL's, for TLS 1.2; empty: OpenSSL's choice. `client_certificates`: whether clients must show one
-    of the lab's. `tickets`: sessions can be resumed. `staple`: send the certificate's OCSP status.
-    `early_data`: QUIC accepts 0-RTT requests, where they are safe (RFC 8470)."""
+    OpenSSL's, those of TLS 1.3 start with TLS_; empty: all with AES-GCM or ChaCha20 and ephemeral keys.
+    `client_certificates`: whether clients must show one of the lab's. `tickets`: sessions can be resumed.
+    `staple`: send the certificate's OCSP status, to clients that ask for it. `early_data`: QUIC accepts
+    0-RTT requests, where they are safe (RFC 8470). `fault`: the certificate is bad in this way, for showing
+    what clients do."""
 
     versions: Annotated[tuple[TlsVersion, ...], Field(min_length=1)] = ("1.2", "1.3")
     ciphers: tuple[str, ...] = ()
@@ -39,12 +53,14 @@ class TlsServer(_Spec):
     tickets: StrictBool = True
     staple: StrictBool = True
     early_data: StrictBool = True
+    fault: CertificateFault = "none"
 
 
 class TlsClient(_Spec):
     """How a client does TLS. `versions`, `ciphers`: as for a server. `resume`: use session tickets.
     `early_data`: QUIC sends safe requests in 0-RTT. `certificate`: show one if asked.
-    `revocation`: where the peer's OCSP status must come from; `crl` checks the lab's list instead.
+    `revocation`: `staple` needs an OCSP status in the handshake, `crl` gets the authority's list (from an
+    `ocsp` role of the lab) and looks there; a session that is resumed was checked when it began.
     `pins`: base64 SHA-256 of public keys (RFC 7469), one of which must be in the chain.
     `verify`: false accepts any certificate, for showing what that does."""
 

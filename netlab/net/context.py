@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from netlab.net import sockets, tls
 from netlab.net.connection import Peer, opened_by_peer
 from netlab.net.events import EventWriter
 from netlab.net.stream import Stream, TcpStream
-from netlab.net.tls import TlsStream
+from netlab.net.tls import TlsContext, TlsError, TlsStream
 
 Handler = Callable[[Stream, Peer], Awaitable[None]]
 _HANDSHAKE_TIMEOUT_S = 10.0
@@ -43,8 +42,9 @@ class RoleContext:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Timeout] = set()
-        self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], ssl.SSLContext] = {}
-        self._tls_clients: dict[tuple[TlsClient, tuple[str, ...]], ssl.SSLContext] = {}
+        self._keylog = tls.KeyLog(tls.keylog_path())
+        self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], tls.ServerContext] = {}
+        self._tls_clients: dict[tuple[TlsClient, tuple[str, ...]], tls.ClientContext] = {}
 
     def emit(self, event: str, flow: Flow | None = None, time_ns: int = 0, **data: Any) -> None:
         """Write an event; see EventWriter.emit."""
@@ -100,21 +100,25 @@ class RoleContext:
 
     # TLS contexts, one for each way in which a role does TLS.
 
-    def tls_server(self, spec: TlsServer, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+    def tls_server(self, spec: TlsServer, alpn: tuple[str, ...] = ("http/1.1",)) -> tls.ServerContext:
         """TLS with the node's certificate, secrets into SSLKEYLOGFILE. Equal calls give the same context."""
         if self.launch.identity is None:
             raise LocalProtocolError(f"role {self.launch.role} serves TLS and got no certificate")
         key = spec, alpn
         if key not in self._tls_servers:
-            self._tls_servers[key] = tls.server_context(self.launch.identity, alpn, tls.keylog_path())
+            self._tls_servers[key] = tls.ServerContext(
+                spec, (self.launch.identity,), alpn, self._keylog, self.launch.trust_pem
+            )
         return self._tls_servers[key]
 
-    def tls_client(self, spec: TlsClient, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+    def tls_client(self, spec: TlsClient, alpn: tuple[str, ...] = ("http/1.1",)) -> tls.ClientContext:
         """TLS that trusts the lab's root alone, secrets into SSLKEYLOGFILE. Equal calls give the same
         context, with its sessions."""
         key = spec, alpn
         if key not in self._tls_clients:
-            self._tls_clients[key] = tls.client_context(self.launch.trust_pem, alpn, tls.keylog_path())
+            self._tls_clients[key] = tls.ClientContext(
+                spec, self.launch.trust_pem, alpn, self._keylog, self.launch.client_identity
+            )
         return self._tls_clients[key]
 
     # Connections.
@@ -124,7 +128,7 @@ class RoleContext:
         port: int,
         handler: Handler,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsContext | None = None,
         proxy_protocol: bool = False,
         hosts: tuple[str, ...] = sockets.EVERYWHERE,
     ) -> int:
@@ -148,7 +152,7 @@ class RoleContext:
         return int(listening[0].getsockname()[1])
 
     async def _serve(
-        self, stream: TcpStream, handler: Handler, context: ssl.SSLContext | None, proxy_protocol: bool
+        self, stream: TcpStream, handler: Handler, context: TlsContext | None, proxy_protocol: bool
     ) -> None:
         self.emit("connection-opened", stream.flow, side="server")
         top: Stream = stream
@@ -181,7 +185,7 @@ class RoleContext:
         address: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None,
+        tls: TlsContext | None,
         server_name: str = ...,
         timeout_s: float = ...,
         purpose: str = ...,
@@ -192,7 +196,7 @@ class RoleContext:
         address: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsContext | None = None,
         server_name: str = "",
         timeout_s: float = 10.0,
         purpose: str = "",
@@ -201,7 +205,7 @@ class RoleContext:
 
         `server_name` is sent as SNI and must be in the peer's certificate; empty: the address must be.
         `purpose` goes into the events where the connection carries no request ("health-check").
-        Raises OSError, also ssl.SSLError and TimeoutError.
+        Raises OSError, also TlsError and TimeoutError.
         """
         async with asyncio.timeout(timeout_s):
             stream = await self._open(address, port, {"purpose": purpose} if purpose else {})
@@ -226,14 +230,13 @@ class RoleContext:
         self.emit("connection-opened", flow, 0, side="client", **data)
         return TcpStream(reader, writer, flow)
 
-    async def _handshake(
-        self, stream: TcpStream, context: ssl.SSLContext, server_name: str | None
-    ) -> TlsStream:
+    async def _handshake(self, stream: TcpStream, context: TlsContext, server_name: str | None) -> TlsStream:
         side = "server" if server_name is None else "client"
         try:
             inside = await TlsStream.handshake(stream, context, server_name)
         except OSError as error:
-            self.emit("tls-failed", stream.flow, side=side, cause=str(error))
+            check = error.check if isinstance(error, TlsError) else ""
+            self.emit("tls-failed", stream.flow, side=side, cause=str(error), check=check)
             raise
         assert inside.tls is not None  # as the handshake is done
         self.emit("tls-handshake", stream.flow, side=side, **asdict(inside.tls))

@@ -13,19 +13,30 @@ READ_SIZE = 65_536
 CLOSE_TIMEOUT_S = 2.0
 
 
+class TlsError(OSError):
+    """TLS failed: its text says why. `check`: which check of the certificate, where one has failed."""
+
+    def __init__(self, cause: str, check: str = "") -> None:
+        super().__init__(cause)
+        self.check = check
+
+
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
-    """What a finished handshake agreed on. `server_name` is the SNI, empty if there was none."""
+    """What a finished handshake agreed on. `server_name` is the SNI, empty if there was none. `peer` is whom
+    the peer's certificate names, empty where it showed none. `ocsp`: a good status came with it."""
 
     version: str
     cipher: str
     alpn: str
     server_name: str
     resumed: bool
+    peer: str = ""
+    ocsp: bool = False
 
 
 class Stream(Protocol):
-    """Bytes in order. `flow` has our own end first. Reads and writes raise OSError (also ssl.SSLError)."""
+    """Bytes in order. `flow` has our own end first. Reads and writes raise OSError (also TlsError)."""
 
     @property
     def flow(self) -> Flow: ...

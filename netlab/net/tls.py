@@ -1,147 +1,187 @@
-"""TLS: contexts that leave their secrets in the key log, and a Stream inside TLS.
+"""A Stream inside TLS, by OpenSSL on memory buffers above a TcpStream.
 
-The TLS engine runs on memory buffers above a TcpStream, not inside the event loop, so that a TCP
-connection and the handshake are separate events, and so that bytes before TLS (a PROXY header) are easy.
+Not inside the event loop, so that a TCP connection and the handshake are separate events, and so that bytes
+before TLS (a PROXY header) are easy. Why pyOpenSSL: docs/decisions/0004-one-tls-engine.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import ssl
-import tempfile
-from weakref import WeakKeyDictionary
+from ipaddress import ip_address
 
-from netlab.errors import LocalProtocolError
+from cryptography import x509
+from OpenSSL import SSL
+
 from netlab.model.event import Flow
-from netlab.model.launch import Identity
-from netlab.net.stream import CLOSE_TIMEOUT_S, READ_SIZE, TcpStream, TlsInfo
+from netlab.net import openssl
+from netlab.net.stream import CLOSE_TIMEOUT_S, READ_SIZE, TcpStream, TlsError, TlsInfo
+from netlab.net.tls_context import ClientContext, KeyLog, ServerContext, keylog_path
 
-# The name that a client asked for. The ssl module tells it to a callback only.
-_asked: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+__all__ = ["ClientContext", "KeyLog", "ServerContext", "TlsContext", "TlsError", "TlsStream", "keylog_path"]
 
-
-def _context(protocol: int, alpn: tuple[str, ...], keylog: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(list(alpn))
-    if keylog:
-        context.keylog_filename = keylog
-    return context
-
-
-def _remember_name(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
-    if name and isinstance(connection, ssl.SSLObject):
-        _asked[connection] = name
-
-
-def server_context(
-    identity: Identity, alpn: tuple[str, ...] = ("http/1.1",), keylog: str = ""
-) -> ssl.SSLContext:
-    """TLS 1.3 with the certificate chain of `identity`; secrets go to the file `keylog` (NSS format)."""
-    context = _context(ssl.PROTOCOL_TLS_SERVER, alpn, keylog)
-    context.sni_callback = _remember_name
-    # OpenSSL reads a chain from a file only; it exists for this call alone, and only we can read it.
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(identity.key_pem + identity.chain_pem)
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
-
-
-def client_context(trust_pem: str, alpn: tuple[str, ...] = ("http/1.1",), keylog: str = "") -> ssl.SSLContext:
-    """TLS 1.3 that believes only certificates under `trust_pem`, and checks chain and name."""
-    if not trust_pem:
-        raise LocalProtocolError("a TLS client needs the lab's root certificate, and has none")
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, alpn, keylog)
-    context.load_verify_locations(cadata=trust_pem)
-    return context
-
-
-def keylog_path() -> str:
-    """The key log file that the process contract gives; empty if none."""
-    return os.environ.get("SSLKEYLOGFILE", "")
+TlsContext = ServerContext | ClientContext
+_RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
+_BATCH = 4 * _RECORD  # encrypted before the socket takes it
+_ROOM = 1024  # for what a batch's encryption adds, and a ticket or two
 
 
 class TlsStream:
     """A Stream inside TLS. Made by `TlsStream.handshake`."""
 
-    def __init__(self, inner: TcpStream, context: ssl.SSLContext, server_name: str | None) -> None:
+    def __init__(self, inner: TcpStream, context: TlsContext, server_name: str | None) -> None:
         self._inner = inner
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._engine = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
-        )
-        self._server_name = server_name
+        self._context = context
+        self._name = server_name or ""
+        self._key = (inner.flow.remote, inner.flow.remote_port, self._name)
+        self._peer = context.peer_check(self._name)
+        if isinstance(context, ClientContext):
+            self._ssl = context.connection(self._peer, self._key, _sni(self._name))
+        else:
+            self._ssl = context.connection(self._peer)
+        self._failure: TlsError | None = None
+        self._ended = False
+        self._kept = False
         self.flow: Flow = inner.flow
         self.tls: TlsInfo | None = None
 
     @classmethod
     async def handshake(
-        cls, inner: TcpStream, context: ssl.SSLContext, server_name: str | None = None
+        cls, inner: TcpStream, context: TlsContext, server_name: str | None = None
     ) -> TlsStream:
-        """Server side where `server_name` is None; else the name is sent as SNI and checked.
+        """With a ClientContext `server_name` goes out as SNI (an address doesn't) and is checked.
 
-        Raises ssl.SSLError, ConnectionError where the peer went away.
+        Raises TlsError, or ConnectionError where the peer went away.
         """
         stream = cls(inner, context, server_name)
         await stream._do_handshake()
         stream.tls = stream._agreed()
         return stream
 
+    @property
+    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+        """What the peer showed, its own certificate first; empty where it showed none."""
+        return tuple(self._ssl.get_peer_cert_chain(as_cryptography=True) or self._leaf())
+
+    @property
+    def trusted_chain(self) -> tuple[x509.Certificate, ...]:
+        """From the peer's certificate to the root; empty where none was checked, as in a resumed session."""
+        return self._peer.trusted
+
+    def _leaf(self) -> tuple[x509.Certificate, ...]:
+        leaf = self._ssl.get_peer_certificate(as_cryptography=True)
+        return () if leaf is None else (leaf,)
+
     async def _do_handshake(self) -> None:
         while True:
             try:
-                self._engine.do_handshake()
-                break
-            except ssl.SSLWantReadError:
+                self._ssl.do_handshake()
+            except SSL.WantReadError:
                 await self._flush()
-                await self._fill()
-            except ssl.SSLError:
+                if not await self._fill():
+                    raise ConnectionResetError(
+                        "the peer closed the connection during the TLS handshake"
+                    ) from None
+            except (SSL.Error, TlsError) as error:
                 # The alert goes out, so that the peer knows why; it may be gone already.
                 with contextlib.suppress(OSError):
                     await self._flush()
-                raise
-            if self._incoming.eof:
-                raise ConnectionResetError("the peer closed the connection during the TLS handshake")
+                raise self._failed(error) from error
+            else:
+                break
         await self._flush()
+        if self._ssl.get_protocol_version() < SSL.TLS1_3_VERSION:
+            self._keep_session()  # in TLS 1.3 tickets come later
+
+    def _failed(self, error: Exception) -> TlsError:
+        if self._peer.rejected is not None:
+            return TlsError(self._peer.rejected.cause, self._peer.rejected.check)
+        if isinstance(error, TlsError):
+            return error
+        if isinstance(error, SSL.SysCallError):
+            return TlsError("the peer closed the connection without ending TLS (close_notify)")
+        return TlsError(_words(error))
 
     def _agreed(self) -> TlsInfo:
-        cipher = self._engine.cipher()
+        asked = (self._ssl.get_servername() or b"").decode("ascii", "replace")
         return TlsInfo(
-            version=self._engine.version() or "",
-            cipher=cipher[0] if cipher else "",
-            alpn=self._engine.selected_alpn_protocol() or "",
-            server_name=self._server_name or _asked.get(self._engine, ""),
-            resumed=bool(self._engine.session_reused),
+            version=self._ssl.get_protocol_version_name(),
+            cipher=self._ssl.get_cipher_name() or "",
+            alpn=self._ssl.get_alpn_proto_negotiated().decode("ascii", "replace"),
+            server_name=_sni(self._name) or asked,
+            resumed=openssl.resumed(self._ssl),
+            peer=self._peer.name_of(self._leaf()),
+            ocsp=self._peer.stapled,
         )
 
-    async def _flush(self) -> None:
-        if self._outgoing.pending:
-            await self._inner.write(self._outgoing.read())
+    def _keep_session(self) -> None:
+        if isinstance(self._context, ClientContext):
+            self._context.keep(self._key, self._ssl)
 
-    async def _fill(self) -> None:
+    async def _flush(self) -> None:
+        """Send what OpenSSL has to send."""
+        while data := self._encrypted():
+            await self._inner.write(data)
+            if len(data) < _BATCH + _ROOM:
+                break
+
+    def _encrypted(self) -> bytes:
+        try:
+            return self._ssl.bio_read(_BATCH + _ROOM)
+        except SSL.WantReadError:
+            return b""
+
+    async def _fill(self) -> bool:
+        """Give OpenSSL what has come; False at the end of the connection."""
         data = await self._inner.read(READ_SIZE)
         if data:
-            self._incoming.write(data)
+            self._ssl.bio_write(data)
         else:
-            self._incoming.write_eof()
+            self._ssl.bio_shutdown()
+        return bool(data)
 
     async def read(self, size: int = READ_SIZE) -> bytes:
         while True:
+            data = self._decrypted(size)
+            if data or self._ended:
+                return data
+            if self._failure is not None:
+                with contextlib.suppress(OSError):  # the alert; the peer may be gone already
+                    await self._flush()
+                raise self._failure
+            await self._flush()  # answers to what was no data
+            await self._fill()
+
+    def _decrypted(self, size: int) -> bytes:
+        """What is there, at most `size` bytes. What ends the stream counts after the bytes before it."""
+        parts: list[bytes] = []
+        while size > 0 and self._failure is None and not self._ended:
             try:
-                return self._engine.read(size)
-            except ssl.SSLWantReadError:
-                await self._flush()  # answers to key updates
-                await self._fill()
-            except ssl.SSLZeroReturnError:  # close_notify; without it the stream was cut, and that raises
-                return b""
+                part = self._ssl.recv(min(size, _RECORD))
+            except SSL.WantReadError:
+                break
+            except SSL.ZeroReturnError:  # close_notify; without it the stream was cut, and that raises
+                self._ended = True
+            except SSL.Error as error:
+                self._failure = self._failed(error)
+            else:
+                parts.append(part)
+                size -= len(part)
+        if parts and not self._kept:
+            self._kept = True
+            self._keep_session()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def write(self, data: bytes) -> None:
-        if data:
-            self._engine.write(data)
+        if self._failure is not None:
+            raise self._failure
+        view = memoryview(data)
+        for start in range(0, len(view), _BATCH):
+            try:
+                self._ssl.send(view[start : start + _BATCH])
+            except SSL.Error as error:
+                self._failure = self._failed(error)
+                raise self._failure from error
             await self._flush()
 
     async def close(self) -> None:
@@ -152,9 +192,30 @@ class TlsStream:
         await self._inner.close()
 
     def _say_goodbye(self) -> None:
-        """close_notify; `unwrap` raises as long as the peer has not sent its own, which we don't wait for."""
-        with contextlib.suppress(ssl.SSLError):
-            self._engine.unwrap()
+        """close_notify; we don't wait for the peer's own. After a failure there is nothing to say."""
+        if self._failure is None and self.tls is not None:
+            self._keep_session()
+            with contextlib.suppress(SSL.Error):
+                self._ssl.shutdown()
 
     def abort(self) -> None:
+        # A reset is no reason to forget the session (RFC 5246 section 7.2.1), but OpenSSL would.
+        self._ssl.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
         self._inner.abort()
+
+
+def _sni(name: str) -> str:
+    """`name` as it may be sent: addresses may not (RFC 6066 section 3)."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return name.removesuffix(".")
+    return ""
+
+
+def _words(error: Exception) -> str:
+    """OpenSSL's reasons; an alert is the peer's word."""
+    reasons = [one[-1] for one in error.args[0]] if error.args and isinstance(error.args[0], list) else []
+    found = "; ".join(dict.fromkeys(reasons)) or str(error) or "TLS failed"
+    _, alert, name = found.partition(" alert ")
+    return f"the peer refuses: alert {name}" if alert else found

@@ -20,8 +20,8 @@ from netlab.model.roles import (
     ProxySpec,
     Request,
     Route,
+    TlsServer,
 )
-from netlab.net import tls
 from netlab.pki import Authority
 from netlab.proto.proxy_protocol import Header, encode
 from tests.kit.poll import poll_until
@@ -55,7 +55,7 @@ def all_of(sock: socket.socket) -> bytes:
 
 
 def over_tls(sock: socket.socket, data: bytes) -> bytes:
-    context = tls.client_context(AUTHORITY.root_pem)
+    context = ssl.create_default_context(cadata=AUTHORITY.root_pem)
     with context.wrap_socket(sock, server_hostname="127.0.0.1") as inside:
         inside.sendall(data)
         return all_of(inside)
@@ -101,13 +101,18 @@ def test_bytes_that_are_no_tls(tmp_path: Path) -> None:
 
 def test_an_old_tls_version_is_refused(tmp_path: Path) -> None:
     with roles(tmp_path) as started:
-        proxy = start_proxy(started)
+        spec = ProxySpec(
+            names=("127.0.0.1",),
+            routes=(Route(upstreams=("127.0.0.1:1",)),),
+            tls=TlsServer(versions=("1.3",)),
+        )
+        proxy = started.start("proxy", spec, identity=AUTHORITY.issue(("127.0.0.1",)))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_verify_locations(cadata=AUTHORITY.root_pem)
         with pytest.raises(ssl.SSLError), connect(443) as sock:
             context.wrap_socket(sock, server_hostname="127.0.0.1")
-        assert "UNSUPPORTED_PROTOCOL" in proxy.wait_for("tls-failed")[0]["cause"], proxy.evidence()
+        assert "unsupported protocol" in proxy.wait_for("tls-failed")[0]["cause"], proxy.evidence()
 
 
 def test_the_proxy_header_names_the_client_and_must_be_there(tmp_path: Path) -> None:
