@@ -11,6 +11,7 @@ from netlab.plan.ops import (
     CreateBridge,
     CreateNamespace,
     CreateVeth,
+    CrossConnect,
     LoadRuleset,
     Operation,
     SetOffloads,
@@ -34,8 +35,8 @@ def describe(operation: Operation) -> str:  # noqa: C901, PLR0911 - one case for
             return f"add address {address} to {node}:{interface}"
         case AddNeighbour(node, interface, address):
             return f"add neighbour {address} at {node}:{interface}"
-        case AddRoute(node, to, via):
-            return f"add route to {to} via {via} in {node}"
+        case AddRoute(node, to, via, metric):
+            return f"add route to {to} via {via} in {node}" + (f", metric {metric}" if metric else "")
         case SetSysctl(node, key, value):
             return f"set sysctl {key} = {value} in {node}"
         case LoadRuleset(node):
@@ -44,6 +45,8 @@ def describe(operation: Operation) -> str:  # noqa: C901, PLR0911 - one case for
             return f"turn offloads {'on' if enabled else 'off'} at {node}:{interface}"
         case SetQdisc(node, interface):
             return f"set netem at {node}:{interface}"
+        case CrossConnect(link, node, a, b):
+            return f"connect {node}:{a} and {node}:{b} in the middle of {link}"
         case StartWire():
             return "start wire"
         case StartRole(node, role):

@@ -57,9 +57,14 @@ def _change(what: str, route: RouteSocket, body: bytes) -> None:
         raise
 
 
+def holding(route: RouteSocket, index: int, parent: int) -> netem.Netem | None:
+    """The netem that the kernel holds under `parent` at an interface; None where it is another qdisc."""
+    answers = route.request("look at netem", message.RTM_GETQDISC, _GET, netem.query(index, parent))
+    return netem.parse(answers[0].payload) if answers else None
+
+
 def _held(what: str, route: RouteSocket, index: int, parent: int) -> netem.Netem:
-    answers = route.request(what, message.RTM_GETQDISC, _GET, netem.query(index, parent))
-    held = netem.parse(answers[0].payload) if answers else None
+    held = holding(route, index, parent)
     if held is None:
         raise LabError(f"{what}: the kernel holds another qdisc")
     return held

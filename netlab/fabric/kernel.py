@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from netlab.errors import HostError, KernelError, LabError
-from netlab.fabric import message, ruleset, sysctl
+from netlab.fabric import crossing, message, ruleset, sysctl
 from netlab.fabric.carrier import wait_for_addresses, wait_for_carrier
+from netlab.fabric.changes import Flags, flags
 from netlab.fabric.describe import describe
 from netlab.fabric.enter import CLONE_NEWNET, enter, in_thread, unshare
 from netlab.fabric.impair import Netems
@@ -31,6 +32,7 @@ from netlab.plan.ops import (
     CreateBridge,
     CreateNamespace,
     CreateVeth,
+    CrossConnect,
     LoadRuleset,
     Operation,
     Port,
@@ -94,6 +96,14 @@ class Kernel:
         body = message.set_up(index, up=up)
         namespace.socket.request(what, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
 
+    def flags(self, node: str, interface: str) -> Flags:
+        """Whether an interface is up and has a carrier. LabError if there is none; KernelError if gone."""
+        namespace, index = self._existing(node, interface)
+        body = message.one_link(index)
+        what = f"look at {node}:{interface}"
+        answers = namespace.socket.request(what, message.RTM_GETLINK, message.NLM_F_REQUEST, body)
+        return flags(answers[0].payload)
+
     def set_impairment(self, node: str, interface: str, impairment: Impairment) -> None:
         """Impair by netem what `interface` sends, from now on; frames that are on their way keep their times.
 
@@ -156,7 +166,7 @@ class Kernel:
     def _begin(self, operation: Operation) -> None:  # noqa: C901 - one case for each operation
         match operation:
             case AddRoute():  # first, because most operations are routes
-                body = message.route(operation.to, operation.via)
+                body = message.route(operation.to, operation.via, operation.metric)
                 self._queue(operation.node, operation, message.RTM_NEWROUTE, message.CREATE, body)
             case AddAddress(node, interface, address):
                 body = message.address(self._index(node, interface), address)
@@ -183,6 +193,8 @@ class Kernel:
             case SetQdisc(node, interface, impairment):
                 route = self._flushed(node).socket
                 self._netems.set((node, interface), route, self._index(node, interface), impairment)
+            case CrossConnect():
+                self._cross_connect(operation)
             case StartWire() | StartRole():
                 raise TypeError(f"{describe(operation)}: not an operation of the kernel")
             case _:
@@ -224,6 +236,15 @@ class Kernel:
         for port in ports:
             body = message.set_master(port, bridge)
             self._queue(node, operation, message.RTM_SETLINK, message.NLM_F_REQUEST, body)
+
+    def _cross_connect(self, operation: CrossConnect) -> None:
+        node = operation.node
+        a, b = self._index(node, operation.a), self._index(node, operation.b)
+        for index, to in ((a, b), (b, a)):
+            self._queue(node, operation, message.RTM_NEWQDISC, message.CREATE, crossing.ingress(index))
+            self._queue(
+                node, operation, crossing.RTM_NEWTFILTER, message.CREATE, crossing.redirect(index, to)
+            )
 
     def _set_offloads(self, operation: SetOffloads) -> None:
         """At both ends; where a Plan has an operation for either end, the second finds nothing to do."""

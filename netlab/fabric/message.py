@@ -25,6 +25,7 @@ CREATE = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL
 
 NLMSG_ERROR = 2
 RTM_NEWLINK = 16
+RTM_GETLINK = 18
 RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
@@ -43,7 +44,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP_STATE = 1, 5
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
-_RTA_DST, _RTA_GATEWAY = 1, 5
+_RTA_DST, _RTA_GATEWAY, _RTA_PRIORITY = 1, 5, 6
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 _TABLE_MAIN, _PROTOCOL_STATIC, _TYPE_UNICAST = 254, 4, 1
 
@@ -147,6 +148,11 @@ def set_up(index: int, *, up: bool = True) -> bytes:
     return _ifinfomsg.pack(socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
 
 
+def one_link(index: int) -> bytes:
+    """Body of RTM_GETLINK: the link with this index."""
+    return _ifinfomsg.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+
+
 def set_master(index: int, master: int) -> bytes:
     """Body of RTM_SETLINK that makes a link a port of the bridge `master`."""
     return _ifinfomsg.pack(socket.AF_UNSPEC, 0, index, 0, 0) + u32(_IFLA_MASTER, master)
@@ -178,12 +184,14 @@ def neighbour(index: int, ip_address: str, mac: str) -> bytes:
     return head + attribute(_NDA_DST, packed) + attribute(_NDA_LLADDR, mac_bytes(mac))
 
 
-def route(to: str, via: str) -> bytes:
-    """Body of RTM_NEWROUTE: to the network `to` by the gateway `via`, in the main table.
+def route(to: str, via: str, metric: int = 0) -> bytes:
+    """Body of RTM_NEWROUTE: to the network `to` by the gateway `via`, in the main table. 0 is the metric
+    that wins.
 
     ValueError where one of them is no address, or they are of different families.
     """
-    return _destination(to, ":" in via) + _gateway(via)
+    priority = attribute(_RTA_PRIORITY, struct.pack("=I", metric)) if metric else b""
+    return _destination(to, ":" in via) + _gateway(via) + priority
 
 
 @functools.lru_cache(maxsize=65536)

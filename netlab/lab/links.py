@@ -11,13 +11,13 @@ from typing import Any
 from netlab.errors import HostError, KernelError, LabError, NetlabError
 from netlab.fabric.kernel import Kernel
 from netlab.fabric.observe import Seen, dropped, observe
+from netlab.lab.carriers import Carriers
 from netlab.lab.helpers import Helper, describe
-from netlab.lab.live_link import Cut, LiveLink, end_to_cut, find_link, live_links
+from netlab.lab.live_link import DIRECTIONS, Cut, LiveLink, end_to_cut, find_link, live_links
 from netlab.lab.loop import Loop
 from netlab.lab.order import Order
 from netlab.lab.restoring import lost_by
 from netlab.model.impairment import Impairment
-from netlab.plan.ops import WIRE, SetQdisc
 
 Done = Callable[[NetlabError | None], None]
 _CARRIER_S = 3.0
@@ -37,6 +37,11 @@ class Links:
         self._order = order
         self._kernel = kernel
         self._loop = loop
+        self._carriers: Carriers | None = None
+
+    def watch(self) -> None:
+        """From now on, an end that goes down takes the other end's carrier along."""
+        self._carriers = Carriers(self._kernel, self._loop, self.all)
 
     def find(self, end: str) -> LiveLink:
         """See `find_link`."""
@@ -61,9 +66,12 @@ class Links:
         return {name: seen[place] for name, place in places.items() if place in seen}
 
     def dropped(self, links: list[LiveLink]) -> dict[str, int]:
-        """How many frames netem kept from leaving each end of those links that it impairs."""
-        ends = [end for link in links if link.backend == "netem" for end in link.link.ends]
-        places = {str(end): (self._kernel.namespace(end.node), end.interface) for end in ends}
+        """How many frames that each end sent netem dropped, of those links that it impairs."""
+        places = {}
+        for link in links:
+            for way in DIRECTIONS if link.backend == "netem" else ():
+                node, interface = link.qdisc(way)
+                places[str(link.sender(way))] = (self._kernel.namespace(node), interface)
         counts = dropped(places.values())
         return {name: counts[place] for name, place in places.items() if place in counts}
 
@@ -110,9 +118,8 @@ class Links:
     def _change_netem(self, link: LiveLink, direction: str, wanted: Impairment) -> None:
         if link.backend == "none" and wanted.perfect:
             return
-        end = link.sender(direction)
         try:
-            self._kernel.apply([SetQdisc(end.node, end.interface, wanted)])
+            self._kernel.set_impairment(*link.qdisc(direction), wanted)
         except HostError as error:
             if link.backend != "none":
                 raise
@@ -131,6 +138,8 @@ class Links:
             done(None)
         elif link.backend == "wire":
             self._plug(link, up=False, done=done)
+        elif link.middle:
+            self._attempt(done, lambda: self._switch(link, up=False))
         else:
             kinds = {name: node.kind for name, node in self._order.topology.nodes.items()}
             cut = end_to_cut(link.link, near, kinds)
@@ -145,16 +154,26 @@ class Links:
         elif link.backend == "wire":
             self._plug(link, up=True, done=lambda error: self._wait(link, error, done))
         else:
-            self._attempt(lambda error: self._wait(link, error, done), lambda: self._mend(link))
+            mend = self._switch_on if link.middle else self._mend
+            self._attempt(lambda error: self._wait(link, error, done), lambda: mend(link))
 
     def _plug(self, link: LiveLink, *, up: bool, done: Done) -> None:
         """The relay brings its two interfaces up or down."""
 
         def plugged() -> None:
-            link.wanted_up = up
+            link.wanted_up, link.held = up, ""
 
         request = {"op": "carrier", "link": link.name, "up": up}
         self._ask_relay(request, lambda error: _told(error, done, plugged))
+
+    def _switch(self, link: LiveLink, *, up: bool) -> None:
+        """The link's two interfaces in its middle go up or down."""
+        for interface in link.middle:
+            self._kernel.set_link(link.middle_node, interface, up=up)
+        link.wanted_up, link.held = up, ""
+
+    def _switch_on(self, link: LiveLink) -> None:
+        self._switch(link, up=True)
 
     def _cut(self, link: LiveLink, cut: Cut) -> None:
         self._kernel.set_link(cut.node, cut.interface, up=False)
@@ -203,12 +222,7 @@ class Links:
         """Its links carry nothing any more: their ends are to see that."""
         for link in self.all:
             if link.backend == "wire":
-                self._attempt(_log, lambda link=link: self._unplug(link))  # type: ignore[misc]
-
-    def _unplug(self, link: LiveLink) -> None:
-        for interface in link.middle:
-            self._kernel.set_link(WIRE, interface, up=False)
-        link.wanted_up = False
+                self._attempt(_log, lambda link=link: self._switch(link, up=False))  # type: ignore[misc]
 
     def _relay_lives(self) -> bool:
         return self.relay is not None and self.relay.alive

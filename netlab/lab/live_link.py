@@ -10,7 +10,7 @@ from netlab.errors import InputError
 from netlab.model.impairment import Impairment
 from netlab.model.suggest import nearest
 from netlab.model.topology import Endpoint, Link, Topology
-from netlab.plan.ops import Plan, SetQdisc, StartWire
+from netlab.plan.ops import MIDDLE, WIRE, CrossConnect, Plan, StartWire
 
 if TYPE_CHECKING:
     from netlab.lab.playing import Player
@@ -28,7 +28,8 @@ class Cut:
 
 @dataclass
 class LiveLink:
-    """One link. `backend`: "wire", "netem" or "none"; `middle`: the relay's two interfaces.
+    """One link. `backend`: "wire", "netem" or "none"; `middle`: its two interfaces in the namespace between
+    its ends, which a plain link has not, not even when it is a netem link later.
 
     Per direction ("up" is from the first end to the second): `given` is what the topology or a user
     says, `now` what is in force; they differ while one of `players` changes the direction.
@@ -40,6 +41,7 @@ class LiveLink:
     middle: tuple[str, ...] = ()
     now: dict[str, Impairment] = field(init=False)
     wanted_up: bool = True
+    held: str = ""  # which of the middle's interfaces is down because the other has no carrier
     cut: Cut | None = None
     players: dict[str, Player] = field(default_factory=dict)
 
@@ -58,23 +60,33 @@ class LiveLink:
         """The end that sends in this direction."""
         return self.link.ends[DIRECTIONS.index(direction)]
 
+    @property
+    def middle_node(self) -> str:
+        """The namespace that `middle` is in."""
+        return WIRE if self.backend == "wire" else MIDDLE
+
+    def qdisc(self, direction: str) -> tuple[str, str]:
+        """Where netem impairs this direction, as (node, interface)."""
+        if self.middle:
+            return self.middle_node, self.middle[1 - DIRECTIONS.index(direction)]
+        end = self.sender(direction)
+        return end.node, end.interface
+
 
 def live_links(topology: Topology, plan: Plan) -> tuple[LiveLink, ...]:
     """As the plan makes them, in the order of the topology."""
     relayed = {wire.name: wire for op in plan.operations if isinstance(op, StartWire) for wire in op.links}
-    shaped = {
-        f"{op.node}:{op.interface}": op.impairment for op in plan.operations if isinstance(op, SetQdisc)
-    }
+    crossed = {op.link: (op.a, op.b) for op in plan.operations if isinstance(op, CrossConnect)}
     found = []
     for link in topology.links:
         wire = relayed.get(link.name)
-        up, down = (shaped.get(str(end)) for end in link.ends)
+        given = {"up": link.up, "down": link.down}
         if wire is not None:
-            found.append(LiveLink(link, "wire", {"up": wire.up, "down": wire.down}, (wire.a, wire.b)))
-        elif up is not None or down is not None:
-            found.append(LiveLink(link, "netem", {"up": up or link.up, "down": down or link.down}))
+            found.append(LiveLink(link, "wire", given, (wire.a, wire.b)))
+        elif link.name in crossed:
+            found.append(LiveLink(link, "netem", given, crossed[link.name]))
         else:
-            found.append(LiveLink(link, "none", {"up": link.up, "down": link.down}))
+            found.append(LiveLink(link, "none", given))
     return tuple(found)
 
 

@@ -68,6 +68,7 @@ class Supervisor:
         self._apply()
         gc.enable()  # it was off while there was much to make
         self._start_wires()
+        self.links.watch()
         self._start_roles([role for role in self.roles if role.starts_with_lab])
         self.phase = "up"
         play_from_the_start(self.links, self.loop)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`netem`: the kernel has sch_netem. `nft`: the path of the nft program, empty if there is none.
+    """`netem`: the kernel has sch_netem, and what puts it in the middle of a link (sch_ingress, cls_u32,
+    act_mirred). `netem_seed`: its netem takes a seed (Linux 6.6 and later).
 
-    `ipv6`: the kernel has IPv6 (its sysctls exist).
+    `nft`: the path of the nft program, empty if there is none. `ipv6`: the kernel has IPv6 (its sysctls).
     """
 
     netem: bool
+    netem_seed: bool = True
     nft: str = "/usr/sbin/nft"
     ipv6: bool = True

@@ -12,7 +12,10 @@ from netlab.model.impairment import Impairment
 from netlab.model.playback import Playback
 from netlab.model.roles import RoleSpec
 
-WIRE = "@wire"  # the namespace of the user-space relay; no user's node can have this name
+# Namespaces of the lab's own, in the middle of links: the user-space relay's, and where netem is. No user's
+# node can have these names.
+WIRE = "@wire"
+MIDDLE = "@netem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,13 @@ class AddNeighbour:
 
 @dataclass(frozen=True, slots=True)
 class AddRoute:
-    """`to` is a network ("0.0.0.0/0" is the default route)."""
+    """`to` is a network ("0.0.0.0/0" is the default route). Of routes to one network the one with the
+    lowest `metric` is used, as long as its interface has a carrier (see SetSysctl)."""
 
     node: str
     to: str
     via: str
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,19 @@ class SetQdisc:
     node: str
     interface: str
     impairment: Impairment
+
+
+@dataclass(frozen=True, slots=True)
+class CrossConnect:
+    """Frames that come in at `a` leave by `b`, and the other way round; `node`'s own stack sees none of them.
+
+    `link` is the name of the link that they are in the middle of.
+    """
+
+    link: str
+    node: str
+    a: str
+    b: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +174,7 @@ Operation = (
     | LoadRuleset
     | SetOffloads
     | SetQdisc
+    | CrossConnect
     | StartWire
     | StartRole
 )

@@ -15,6 +15,7 @@ from netlab.plan.ops import (
     CreateBridge,
     CreateNamespace,
     CreateVeth,
+    CrossConnect,
     LoadRuleset,
     Operation,
     Plan,
@@ -159,7 +160,8 @@ def _line(  # noqa: PLR0911 - one case for each operation
     | AddRoute
     | SetSysctl
     | SetOffloads
-    | SetQdisc,
+    | SetQdisc
+    | CrossConnect,
 ) -> str:
     match operation:
         case CreateNamespace(node):
@@ -176,10 +178,13 @@ def _line(  # noqa: PLR0911 - one case for each operation
             return f"address   {node}:{interface} {address}"
         case AddNeighbour(node, interface, address, mac):
             return f"neighbour {node}:{interface} {address} is {mac}"
-        case AddRoute(node, to, via):
-            return f"route     {node}: {'default' if to.endswith('/0') else to} via {via}"
+        case AddRoute(node, to, via, metric):
+            spare = f" metric {metric}" if metric else ""
+            return f"route     {node}: {'default' if to.endswith('/0') else to} via {via}{spare}"
         case SetQdisc(node, interface, one):
             return f"netem     {node}:{interface}: {impairment(one)}"
+        case CrossConnect(link, _, a, b):
+            return f"middle    {link} ({a}, {b})"
         case _:
             assert_never(operation)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netlab.model.capabilities import Capabilities
 from netlab.model.topology import Node
-from netlab.plan.ops import WIRE, SetSysctl
+from netlab.plan.ops import SetSysctl
 
 _NO_IPV6 = ("net.ipv6.conf.default.disable_ipv6", "1")
 
@@ -19,10 +19,10 @@ def sysctls(name: str, node: Node, capabilities: Capabilities) -> Iterator[SetSy
         yield SetSysctl(name, key, value)
 
 
-def wire_sysctls(capabilities: Capabilities) -> Iterator[SetSysctl]:
-    """The relay's own interfaces must not speak: their frames would appear on the links."""
+def middle_sysctls(node: str, capabilities: Capabilities) -> Iterator[SetSysctl]:
+    """Interfaces in the middle of links must not speak: their frames would appear on the links."""
     if capabilities.ipv6:
-        yield SetSysctl(WIRE, *_NO_IPV6)
+        yield SetSysctl(node, *_NO_IPV6)
 
 
 def has_ipv6(node: Node) -> bool:
@@ -41,6 +41,11 @@ def _needed(node: Node, capabilities: Capabilities) -> Iterator[tuple[str, str]]
         yield from _ipv6(node)
     elif capabilities.ipv6:
         yield _NO_IPV6  # without addresses IPv6 would only add link-local chatter to the captures
+    if len([one for one in node.interfaces.values() if one.gateways]) > 1:
+        # What has no carrier is no way out, as on a phone that has left the Wi-Fi.
+        yield "net.ipv4.conf.default.ignore_routes_with_linkdown", "1"
+        if capabilities.ipv6:
+            yield "net.ipv6.conf.default.ignore_routes_with_linkdown", "1"
     if node.kind == "host":
         # A second connection must not profit from what the kernel remembers of the first.
         yield "net.ipv4.tcp_no_metrics_save", "1"

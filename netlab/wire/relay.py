@@ -130,9 +130,13 @@ class Relay:
     def _release(self, due: list[tuple[int, int, Frame]], now_ns: int) -> None:
         """Put out the frames whose time has come."""
         refused = self._transmitter.send([frame for _, _, frame in due])
-        for number in reversed(refused):
-            lane, _, kept = due.pop(number)[2]
-            self._machines[lane].counters.unable += 1
+        for place, number in reversed(refused):
+            lane, _, kept = due.pop(place)[2]
+            counters = self._machines[lane].counters
+            if number == errno.ENETDOWN:  # the far end was brought down: no cable could carry it either
+                counters.unplugged += 1
+            else:
+                counters.unable += 1
             self._store.release((kept,))
         for due_ns, _, (lane, length, _) in due:
             self._machines[lane].released(length - VNET, due_ns, now_ns)

@@ -43,8 +43,8 @@ class Transmitter:
             self._headers[header + 2] = vectors + 8 * _VECTOR_WORDS * number
             self._headers[header + 3] = 1
 
-    def send(self, frames: list[Frame]) -> list[int]:
-        """Send at most `BATCH` frames; the places in the list of those that the kernel refused."""
+    def send(self, frames: list[Frame]) -> list[tuple[int, int]]:
+        """Send at most `BATCH` frames; of those that the kernel refused, their places and the errno."""
         headers, vectors, names, number = self._headers, self._vectors, self._names, 0
         for lane, length, (address, _) in frames:
             headers[number * _HEADER_WORDS] = names[lane]
@@ -53,14 +53,14 @@ class Transmitter:
             number += 1
         return self._send(number)
 
-    def _send(self, count: int) -> list[int]:
-        done, refused = 0, list[int]()
+    def _send(self, count: int) -> list[tuple[int, int]]:
+        done, refused = 0, list[tuple[int, int]]()
         while done < count:
             at = self._start + done * _HEADER_WORDS * 8
             sent = libc.sendmmsg(self._fd, at, count - done, _MSG_DONTWAIT)
             if sent > 0:
                 done += sent
-            elif ctypes.get_errno() != errno.EINTR:
-                refused.append(done)
+            elif (number := ctypes.get_errno()) != errno.EINTR:
+                refused.append((done, number))
                 done += 1
         return refused

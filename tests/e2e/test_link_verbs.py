@@ -136,6 +136,24 @@ def test_a_cable_is_pulled_and_plugged_in(routed: Lab, end: str) -> None:
     assert [received(routed, to) for to in (B4, B6)] == [5, 5]
 
 
+@pytest.mark.parametrize(("node", "interface", "far"), [("a", "eth0", "r:left"), ("r", "left", "a:eth0")])
+def test_an_interface_that_goes_down_is_seen_at_the_other_end(
+    routed: Lab, node: str, interface: str, far: str
+) -> None:
+    """As on a cable, though the lab's own interfaces are in between."""
+
+    def carrier() -> bool:
+        return bool(show(routed, "a:eth0")["interfaces"][far]["carrier"])
+
+    for state, seen in (("down", False), ("up", True), ("down", False), ("up", True)):
+        words = ("ip", "link", "set", interface, state)
+        done = routed.netlab("exec", node, "--lab", routed.name, "--", *words)
+        assert done.status == 0, done
+        poll_until(lambda seen=seen: carrier() is seen, f"{far} sees {node}:{interface} {state}")  # type: ignore[misc]
+    assert show(routed, "a:eth0")["state"] == "up"
+    assert received(routed, "10.77.0.254") == 5
+
+
 def test_flap_counts_and_ends_up(routed: Lab) -> None:
     started = time.monotonic()
     done = link(routed, "flap", "b", "--every", "400ms", "--for", "100ms", "--count", "3")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from netlab.fabric.kernel import Kernel
 from netlab.fabric.probe import probe
+from netlab.lab.live_link import live_links
 from netlab.model.impairment import Impairment
 from netlab.model.load import loads
 from netlab.plan import plan
@@ -56,6 +57,7 @@ class Linked:
         for start in made.operations:
             if isinstance(start, StartWire):
                 self._start(start)
+        self.live = live_links(topology, made)[0]
         self.a, self.b = kernel.namespace("a"), kernel.namespace("b")
 
     def _start(self, start: StartWire) -> None:
@@ -73,7 +75,7 @@ class Linked:
     def set(self, up: Impairment) -> None:
         """Change at once what happens to frames from a to b."""
         if not self.pid:
-            self._kernel.set_impairment("a", "eth0", up)
+            self._kernel.set_impairment(*self.live.qdisc("up"), up)
             return
         request = {"op": "set", "link": self._link, "up": up.document()}
         self._control.sendall(json.dumps(request).encode() + b"\n")

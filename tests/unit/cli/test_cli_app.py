@@ -93,7 +93,7 @@ def test_validate_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "minimal", "--backend", "netem"]) == 0
-    assert "netem     client:eth0: delay 10ms, limit 1667" in capsys.readouterr().out.splitlines()
+    assert "netem     @netem:n0b: delay 10ms, limit 1667" in capsys.readouterr().out.splitlines()
     assert main(["plan", "minimal", "--backend", "wire", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["backend"] == "wire"
 

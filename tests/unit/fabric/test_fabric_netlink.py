@@ -70,6 +70,7 @@ def test_every_operation_has_words() -> None:
         ops.LoadRuleset("a", "table"): "load nftables ruleset in a",
         ops.SetOffloads("a", "eth0", enabled=False): "turn offloads off at a:eth0",
         ops.SetQdisc("a", "eth0", Impairment()): "set netem at a:eth0",
+        ops.CrossConnect("a--b", "m", "x", "y"): "connect m:x and m:y in the middle of a--b",
         ops.StartWire(()): "start wire",
         ops.StartRole("a", "client", ClientSpec()): "start role client in a",
     }

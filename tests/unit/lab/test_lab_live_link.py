@@ -10,7 +10,7 @@ from netlab.errors import InputError
 from netlab.lab.live_link import Cut, LiveLink, chosen_directions, end_to_cut, find_link, live_links, total
 from netlab.lab.restoring import lost_by
 from netlab.model.capabilities import Capabilities
-from netlab.model.load import load
+from netlab.model.load import load, loads
 from netlab.plan.build import plan
 from netlab.plan.ops import AddAddress, AddNeighbour, AddRoute, Plan
 
@@ -53,6 +53,15 @@ def test_backends_and_middles(found: Found) -> None:
     far = found[0][1]
     assert far.given["up"].delay_ns == 5_000_000
     assert (str(far.sender("up")), str(far.sender("down"))) == ("r:right", "s:near")
+
+
+def test_where_netem_impairs() -> None:
+    """In the middle, on the interface towards the receiver; on a plain link at its sender."""
+    topology = loads(TOPOLOGY, "t")
+    plain, far, *_ = live_links(topology, plan(topology, Capabilities(netem=True)))
+    assert (far.backend, far.middle) == ("netem", ("n0a", "n0b"))
+    assert [far.qdisc(way) for way in ("up", "down")] == [("@netem", "n0b"), ("@netem", "n0a")]
+    assert [plain.qdisc(way) for way in ("up", "down")] == [("a", "eth0"), ("r", "left")]
 
 
 @pytest.mark.parametrize(
