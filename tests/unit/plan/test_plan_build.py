@@ -20,6 +20,7 @@ from netlab.plan.render import document, lines
 GOLDEN = Path(__file__).parent / "golden"
 WITHOUT_NETEM = Capabilities(netem=False)
 WITH_NETEM = Capabilities(netem=True)
+WITHOUT_SEED = Capabilities(netem=True, netem_seed=False)
 
 DUAL_STACK = """\
 name: dual
@@ -103,6 +104,9 @@ def pair(options: str = "", a: str = "10.0.0.1/24") -> str:
     [
         ("", WITH_NETEM, "none"),
         (", delay: 1ms", WITH_NETEM, "netem"),
+        (", delay: 1ms", WITHOUT_SEED, "netem"),
+        (", loss: 1%, seed: 7", WITH_NETEM, "netem"),
+        (", loss: 1%, seed: 7", WITHOUT_SEED, "wire"),
         (", delay: 1ms", WITHOUT_NETEM, "wire"),
         (", delay: 1ms, backend: wire", WITH_NETEM, "wire"),
         (", backend: wire", WITHOUT_NETEM, "wire"),
@@ -123,6 +127,10 @@ def test_backends(options: str, capabilities: Capabilities, backend: str) -> Non
 def test_what_the_machine_lacks_is_named() -> None:
     with pytest.raises(HostError, match="a:eth0--b:eth0 asks for netem"):
         plan(loads(pair(", backend: netem"), "t"), WITHOUT_NETEM)
+    seeded = pair(", loss: 1%, seed: 7, backend: netem")
+    with pytest.raises(HostError, match="a:eth0--b:eth0 asks for netem with a seed"):
+        plan(loads(seeded, "t"), WITHOUT_SEED)
+    assert plan(loads(seeded, "t"), WITH_NETEM).backend == "netem"
     beyond = ", rate: 1mbit, duplicate: 1%, delay: 9ms, jitter: 1ms, backend: netem"
     with pytest.raises(InputError, match="netem can't duplicate"):
         plan(loads(pair(beyond), "t"), WITH_NETEM)
