@@ -172,15 +172,14 @@ def _check_gateways(draft: Draft, resolved: Resolved, found: Segments, owners: O
     for name, node in resolved.nodes.items():
         if node.kind == "switch":
             continue
-        families: dict[int, str] = {}
         for interface, one in node.interfaces.items():
+            families: set[int] = set()
             for index, gateway in enumerate(one.gateways):
                 path: Path = ("nodes", name, "interfaces", interface, "gateway", index)
                 if gateway.version in families:
-                    where = families[gateway.version]
-                    draft.add(path, f"`{name}` has another gateway for IPv{gateway.version}, on {where}")
+                    draft.add(path, f"{interface} has another gateway for IPv{gateway.version}")
                     continue
-                families[gateway.version] = interface
+                families.add(gateway.version)
                 _check_next_hop(draft, path, gateway, (name, (interface,)), (resolved, found, owners))
         for index, route in enumerate(node.routes):
             via: Path = ("nodes", name, "routes", index, "via")

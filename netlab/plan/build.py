@@ -32,6 +32,7 @@ from netlab.plan.ruleset import ruleset
 from netlab.plan.sysctls import has_ipv6, middle_sysctls, sysctls
 
 # Whom others call starts before its callers.
+SPARE_METRIC = 100  # of the second gateway's default route; the first has 0
 _ORDER = ("database", "app", "proxy", "balancer", "nameserver", "resolver", "cdn", "command", "client")
 
 
@@ -121,16 +122,21 @@ def _routes(topology: Topology, ways: dict[int, Routes]) -> Iterator[AddRoute]:
         if node.kind != "switch":
             for version in ways:
                 yield from _routes_of(name, node, tables[version].of(number), texts[version])
+                for turn, hop in enumerate(tables[version].spare[number], 1):
+                    everything = texts[version].prefix(0, 0)
+                    yield AddRoute(name, everything, texts[version].address(hop), turn * SPARE_METRIC)
 
 
 class _Tables:
     """The tables of one family, with the default routes that users declared."""
 
     def __init__(self, topology: Topology, found: Routes) -> None:
-        gateways = [_gateway(node, found.version) for node in topology.nodes.values()]
+        gateways = [_gateways(node, found.version) for node in topology.nodes.values()]
         self.found = found
         self.near = [near for _, near in gateways]
-        self.defaults = defaults(found, {node: hop for node, (hop, _) in enumerate(gateways) if hop})
+        self.defaults = defaults(found, {node: hops[0] for node, (hops, _) in enumerate(gateways) if hops})
+        # What a host with several gateways falls back to when the interface of the first has no carrier.
+        self.spare = [hops[1:] for hops, _ in gateways]
 
     def of(self, number: int) -> list[tuple[int, int, int]]:
         return self.found.table(number, self.defaults.get(number, 0), self.near[number])
@@ -177,19 +183,20 @@ class _Texts:
         return length >= other.prefixlen and first >> shift == int(other.network_address) >> shift
 
 
-def _gateway(node: Node, version: int) -> tuple[int, range]:
-    """The declared gateway, and the subnet in which a host leaves every choice to it."""
+def _gateways(node: Node, version: int) -> tuple[list[int], tuple[range, ...]]:
+    """The declared gateways in their order, and the subnets in which a host leaves every choice to them."""
+    hops: list[int] = []
+    near: list[range] = []
     for one in node.interfaces.values():
         for gateway in one.gateways:
             if gateway.version != version:
                 continue
-            near = range(0)
+            hops.append(int(gateway))
             for address in one.addresses:
                 if node.kind == "host" and gateway in address.network:
                     start = int(address.network.network_address)
-                    near = range(start, int(address.network.broadcast_address) + 1)
-            return int(gateway), near
-    return 0, range(0)
+                    near.append(range(start, int(address.network.broadcast_address) + 1))
+    return hops, tuple(near)
 
 
 def _rulesets(topology: Topology, capabilities: Capabilities) -> Iterator[LoadRuleset]:

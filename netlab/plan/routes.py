@@ -11,6 +11,7 @@ integers, and `groupby` over runs of neighbouring subnets, keep that at some 30 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -61,7 +62,7 @@ class Routes:
         ]
         return CONNECTED if CONNECTED in hops else max(hops, default=UNREACHABLE)
 
-    def table(self, node: int, default: int = 0, near: range = range(0)) -> list[tuple[int, int, int]]:
+    def table(self, node: int, default: int = 0, near: Sequence[range] = ()) -> list[tuple[int, int, int]]:
         """The routes of `node` as (first address, prefix length, next hop), in the order of addresses.
 
         `default` is the next hop of the default route, if there is to be one; it also takes the place
@@ -69,7 +70,7 @@ class Routes:
         """
         hops = self.hops[node]
         if near:
-            hops = tuple(default if hop in near else hop for hop in hops)
+            hops = tuple(default if any(hop in one for one in near) else hop for hop in hops)
         ways = set(hops) - {CONNECTED, UNREACHABLE}
         routes = [(0, 0, default)] if default else []
         if not ways - {default}:

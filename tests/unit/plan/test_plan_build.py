@@ -198,7 +198,7 @@ def test_static_routes_replace_what_they_cover() -> None:
 def test_only_routers_that_filter_or_translate_have_rulesets() -> None:
     made = plan(load(shipped()["internet"]), WITHOUT_NETEM)
     nodes = [one.node for one in made.operations if isinstance(one, LoadRuleset)]
-    assert nodes == ["home-router", "cloud-edge", "carrier-tokyo"]
+    assert nodes == ["home-router", "carrier-london", "cloud-edge", "carrier-tokyo"]
 
 
 def chain(count: int) -> str:
