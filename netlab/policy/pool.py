@@ -112,15 +112,15 @@ class Machine:
             "active": sum(slot.active > 0 for slot in slots),
             "idle": sum(slot.idle for slot in slots),
             "connecting": sum(slot.state == "connecting" for slot in slots),
-            "waiting": len(self._waiting),
+            "waiting": self.waiting,
         }
         always = ("active", "idle")
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count or name in always)
 
     @property
     def waiting(self) -> int:
-        """How many requests have no connection yet."""
-        return len(self._waiting)
+        """How many requests a limit keeps from having a connection, open or being opened."""
+        return sum(ticket.limit != "connecting" for ticket in self._waiting)
 
     @property
     def empty(self) -> bool:
