@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netlab.model.launch import Identity, Launch
-from netlab.model.roles import ClientSpec, ProxySpec, RoleSpec
+from pydantic import BaseModel
+
+from netlab.model.launch import Identity, Launch, ResponderLaunch
+from netlab.model.roles import ClientSpec, OcspSpec, ProxySpec, RoleSpec, TlsClient, TlsServer
 from netlab.plan.ops import Plan, StartRole
 
 if TYPE_CHECKING:
@@ -27,12 +30,25 @@ class Launches:
     plan: Plan
     seed: int
     now: datetime
+    _identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
 
     @cached_property
     def authority(self) -> Authority:
         from netlab.pki import Authority
 
-        return Authority.create(self.lab, self.now)
+        return Authority.create(self.lab, self.now, self._responder_url())
+
+    def _responder_url(self) -> str:
+        """Where certificates say that their status is known; empty where the lab has no responder."""
+        for start in self._starts():
+            if isinstance(start.spec, OcspSpec):
+                address = self.plan.addresses[start.node][0]
+                host = f"[{address}]" if ":" in address else address
+                return f"http://{host}:{start.spec.listen}"
+        return ""
+
+    def _starts(self) -> Iterator[StartRole]:
+        return (op for op in self.plan.operations if isinstance(op, StartRole))
 
     @cached_property
     def _tokens(self) -> TokenKey:
@@ -43,8 +59,7 @@ class Launches:
     @cached_property
     def trust_pem(self) -> str:
         """The lab's root certificate; empty where nothing in the lab was made to speak TLS."""
-        starts = [op for op in self.plan.operations if isinstance(op, StartRole)]
-        needed = any(op.names or op.spec.kind != "command" for op in starts)
+        needed = any(op.names or op.spec.kind != "command" for op in self._starts())
         return self.authority.root_pem if needed else ""
 
     def document(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...], now: datetime) -> Launch:
@@ -60,14 +75,38 @@ class Launches:
             resolvers=self.plan.resolvers.get(node, ()),
             locations=self.plan.locations,
             trust_pem=self.trust_pem if spec.kind == "command" else self.authority.root_pem,
-            identity=self._identity(names) if names else None,
+            identity=self._identity(node, role, spec, names) if names else None,
+            client_identity=self.authority.issue((node,), purpose="client") if _shows(spec) else None,
+            responder=self._responder() if isinstance(spec, OcspSpec) else None,
             jwt_public_pem=self._tokens.public_pem if checks else "",
             bearer_token=self._tokens.token(bearer, now) if bearer else "",
             seed=role_seed(self.seed, node, role),
         )
 
-    def _identity(self, names: tuple[str, ...]) -> Identity:
-        return self.authority.issue(names)
+    def _identity(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...]) -> Identity:
+        """The same whenever a role is started again."""
+        found = self._identities.get((node, role))
+        if found is None:
+            tls = getattr(spec, "tls", None)
+            fault = tls.fault if isinstance(tls, TlsServer) else "none"
+            found = self._identities[node, role] = self.authority.issue(names, fault=fault)
+        return found
+
+    def _responder(self) -> ResponderLaunch:
+        """It starts before the others, so what they will get is made now."""
+        for start in self._starts():
+            if start.names:
+                self._identity(start.node, start.role, start.spec, start.names)
+        return self.authority.responder()
+
+
+def _shows(spec: BaseModel) -> bool:
+    """Whether a role calls with a certificate of its own: any TlsClient within its spec says so."""
+    if isinstance(spec, TlsClient):
+        return spec.certificate
+    values = [value for _, value in spec]
+    inner = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return any(isinstance(one, BaseModel) and _shows(one) for one in inner)
 
 
 def role_seed(seed: int, node: str, role: str) -> int:

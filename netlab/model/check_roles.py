@@ -15,6 +15,7 @@ from netlab.model.roles import (
     ClientSpec,
     CommandSpec,
     NameserverSpec,
+    OcspSpec,
     ProxySpec,
     Record,
     ResolverSpec,
@@ -30,6 +31,7 @@ DNS_PORT = 53
 def check_roles(draft: Draft, resolved: Resolved, owners: Owners) -> None:
     """Report roles that share a port, and references to nobody or to a port that is closed."""
     check = _Check(draft, resolved, owners)
+    _check_responders(draft, resolved)
     for name, node in resolved.nodes.items():
         _check_ports(draft, name, node)
         for index, resolver in enumerate(node.resolvers):
@@ -80,6 +82,18 @@ def _check_ports(draft: Draft, name: str, node: Node) -> None:
             message = f"port {port} of `{name}` is taken by its {taken[port]}"
             draft.add(("nodes", name, "roles", index, "listen"), message, "say `listen:` with another")
         taken.setdefault(port, spec.kind)
+
+
+def _check_responders(draft: Draft, resolved: Resolved) -> None:
+    """Certificates name one place where their status is known."""
+    first = ""
+    for name, node in resolved.nodes.items():
+        for index, spec in enumerate(node.roles):
+            if isinstance(spec, OcspSpec) and first:
+                message = f"a lab has one OCSP responder, and `{first}` is it"
+                draft.add(("nodes", name, "roles", index, "kind"), message, "leave one of them out")
+            elif isinstance(spec, OcspSpec):
+                first = name
 
 
 class _Check:

@@ -159,7 +159,8 @@ class CdnSpec(_Spec):
 
     `names`: what it serves and has certificates for. `http`: the versions it speaks to clients.
     `origin`: where misses go; `origin_name` the name that the origin's certificate must carry (and its
-    SNI); `origin_http` the version spoken to it.
+    SNI); `origin_http` the version spoken to it. `hsts_s`: for how many seconds clients shall come by TLS
+    only (RFC 6797); 0: nothing is said.
     """
 
     kind: Literal["cdn"] = "cdn"
@@ -171,6 +172,7 @@ class CdnSpec(_Spec):
     origin_name: str
     origin_http: HttpVersion = "1.1"
     pool: Pool = Pool()
+    hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
     cache_bytes: int = 64 * 1024 * 1024
 
 
@@ -217,6 +219,7 @@ class ProxySpec(_Spec):
 
     `jwt`: a bearer token signed by the lab's key is required. `trusted`: networks of peers whose
     X-Forwarded-For is believed (the CDN's edges). `proxy_protocol`: connections start with a PROXY header.
+    `hsts_s`: as for a cdn.
     """
 
     kind: Literal["proxy"] = "proxy"
@@ -225,6 +228,7 @@ class ProxySpec(_Spec):
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     pool: Pool = Pool()
+    hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
     jwt: StrictBool = False
     proxy_protocol: StrictBool = False
@@ -256,6 +260,17 @@ class DatabaseSpec(_Spec):
     listen: Port = 5432
 
 
+class OcspSpec(_Spec):
+    """Tells how the certificates of the lab's authority stand, over plain HTTP: an OCSP responder (RFC 6960;
+    GET and POST), and at /authority.crl the list of the revoked. A lab has at most one.
+
+    With one in the lab, certificates say where it is, and clients with `revocation: crl` ask it.
+    """
+
+    kind: Literal["ocsp"] = "ocsp"
+    listen: Port = 80
+
+
 class CommandSpec(_Spec):
     """Any program. It is ready when `ready_port` accepts TCP, or at once without one."""
 
@@ -274,6 +289,7 @@ RoleSpec = Annotated[
     | ProxySpec
     | AppSpec
     | DatabaseSpec
+    | OcspSpec
     | CommandSpec,
     Field(discriminator="kind"),
 ]

@@ -20,6 +20,7 @@ from netlab.net.connection import Peer, opened_by_peer
 from netlab.net.events import EventWriter
 from netlab.net.stream import Stream, TcpStream
 from netlab.net.tls import TlsContext, TlsError, TlsStream
+from netlab.net.tls_revocation import RevocationLists
 
 Handler = Callable[[Stream, Peer], Awaitable[None]]
 _HANDSHAKE_TIMEOUT_S = 10.0
@@ -43,6 +44,7 @@ class RoleContext:
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Timeout] = set()
         self._keylog = tls.KeyLog(tls.keylog_path())
+        self._revocation = RevocationLists(self)
         self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], tls.ServerContext] = {}
         self._tls_clients: dict[tuple[TlsClient, tuple[str, ...]], tls.ClientContext] = {}
 
@@ -234,6 +236,8 @@ class RoleContext:
         side = "server" if server_name is None else "client"
         try:
             inside = await TlsStream.handshake(stream, context, server_name)
+            if isinstance(context, tls.ClientContext) and context.lists:
+                await self._revocation.check(inside)
         except OSError as error:
             check = error.check if isinstance(error, TlsError) else ""
             self.emit("tls-failed", stream.flow, side=side, cause=str(error), check=check)

@@ -139,6 +139,7 @@ class ClientContext:
         if not trust_pem:
             raise LocalProtocolError("a TLS client needs the lab's root certificate, and has none")
         self.spec = spec
+        self.lists = spec.verify and spec.revocation == "crl"  # to be looked at after a handshake
         self._sessions: OrderedDict[tuple[str, int, str], SSL.Session] = OrderedDict()
         self._context = _prepared(SSL.TLS_CLIENT_METHOD, spec, keylog)
         self.roots = _certificates(trust_pem)

@@ -33,7 +33,18 @@ from netlab.plan.sysctls import has_ipv6, middle_sysctls, sysctls
 
 # Whom others call starts before its callers.
 SPARE_METRIC = 100  # of the second gateway's default route; the first has 0
-_ORDER = ("database", "app", "proxy", "balancer", "nameserver", "resolver", "cdn", "command", "client")
+_ORDER = (
+    "ocsp",
+    "database",
+    "app",
+    "proxy",
+    "balancer",
+    "nameserver",
+    "resolver",
+    "cdn",
+    "command",
+    "client",
+)
 
 
 def plan(topology: Topology, capabilities: Capabilities) -> Plan:
