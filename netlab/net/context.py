@@ -6,7 +6,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, overload
@@ -44,13 +44,17 @@ class RoleContext:
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Timeout] = set()
         self._keylog = tls.KeyLog(tls.keylog_path())
-        self._revocation = RevocationLists(self)
+        self.revocation = RevocationLists(self)
         self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], tls.ServerContext] = {}
         self._tls_clients: dict[tuple[TlsClient, tuple[str, ...]], tls.ClientContext] = {}
 
     def emit(self, event: str, flow: Flow | None = None, time_ns: int = 0, **data: Any) -> None:
         """Write an event; see EventWriter.emit."""
         self._events.emit(event, flow, time_ns, **data)
+
+    def flush(self) -> None:
+        """Write the events that wait for the end of the loop's iteration."""
+        self._events.flush()
 
     def now(self) -> float:
         """Seconds of the monotonic clock, for deadlines."""
@@ -100,6 +104,13 @@ class RoleContext:
         if self._connections:
             await asyncio.wait(self._connections, timeout=_DRAIN_S)
 
+    def in_flight(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do the work in a task that `drain` waits for."""
+        task = self.tasks.create_task(work)
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        return task
+
     # TLS contexts, one for each way in which a role does TLS.
 
     def tls_server(self, spec: TlsServer, alpn: tuple[str, ...] = ("http/1.1",)) -> tls.ServerContext:
@@ -144,9 +155,7 @@ class RoleContext:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             flow = sockets.flow_of(writer.get_extra_info("socket"))
             stream = TcpStream(reader, writer, flow)
-            task = self.tasks.create_task(self._serve(stream, handler, tls, proxy_protocol))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+            self.in_flight(self._serve(stream, handler, tls, proxy_protocol))
 
         listening = sockets.bound(port, socket.SOCK_STREAM, hosts)
         for sock in listening:
@@ -237,7 +246,7 @@ class RoleContext:
         try:
             inside = await TlsStream.handshake(stream, context, server_name)
             if isinstance(context, tls.ClientContext) and context.lists:
-                await self._revocation.check(inside)
+                await self.revocation.check(inside)
         except OSError as error:
             check = error.check if isinstance(error, TlsError) else ""
             self.emit("tls-failed", stream.flow, side=side, cause=str(error), check=check)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
+
+from cryptography import x509
 
 from netlab.errors import NetlabError
 from netlab.net.stream import TlsError
@@ -19,10 +21,16 @@ from netlab.proto.http import Headers, RequestHead
 
 if TYPE_CHECKING:
     from netlab.net.context import RoleContext
-    from netlab.net.tls import TlsStream
 
 _KEPT_S = 300.0
 _LONGEST = 4 * 1024 * 1024  # bytes of a list
+
+
+class Checked(Protocol):
+    """A connection whose peer's certificate was believed: the path from it to the root."""
+
+    @property
+    def trusted_chain(self) -> tuple[x509.Certificate, ...]: ...
 
 
 class RevocationLists:
@@ -32,7 +40,7 @@ class RevocationLists:
         self._ctx = ctx
         self._lists: dict[str, tuple[float, bytes]] = {}
 
-    async def check(self, stream: TlsStream) -> None:
+    async def check(self, stream: Checked) -> None:
         """Raises TlsError where the peer's certificate was revoked, or where that can't be found out."""
         trusted = stream.trusted_chain
         if not trusted:  # a resumed session, checked when it began
