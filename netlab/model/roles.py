@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from netlab.model.addresses import NetworkText
-from netlab.model.units import DurationNs
+from netlab.model.units import DurationNs, RateBps
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # "node:port" or "address:port" ("[v6]:port"); the plan resolves node names to addresses.
@@ -39,6 +39,18 @@ CertificateFault = Literal[
 ]
 
 
+class Quic(_Spec):
+    """How a side does QUIC. `congestion`: its congestion control. `idle`: a connection on which nothing
+    comes for so long ends. `stream_bytes`, `connection_bytes`: how much may come beyond what was read, per
+    stream and in all. `retry`: a server has clients prove their address first, for one more round trip."""
+
+    congestion: Literal["reno", "cubic"] = "cubic"
+    idle_ns: DurationNs = Field(60_000_000_000, alias="idle")
+    stream_bytes: Annotated[int, Field(ge=16_384)] = 1024 * 1024
+    connection_bytes: Annotated[int, Field(ge=16_384)] = 2 * 1024 * 1024
+    retry: StrictBool = False
+
+
 class TlsServer(_Spec):
     """How a server does TLS. `versions`: those it accepts (QUIC is always 1.3). `ciphers`: names of
     OpenSSL's, those of TLS 1.3 start with TLS_; empty: all with AES-GCM or ChaCha20 and ephemeral keys.
@@ -54,6 +66,7 @@ class TlsServer(_Spec):
     staple: StrictBool = True
     early_data: StrictBool = True
     fault: CertificateFault = "none"
+    quic: Quic = Quic()
 
 
 class TlsClient(_Spec):
@@ -72,6 +85,7 @@ class TlsClient(_Spec):
     revocation: Literal["none", "staple", "crl"] = "none"
     pins: tuple[str, ...] = ()
     verify: StrictBool = True
+    quic: Quic = Quic()
 
 
 class Pool(_Spec):
@@ -89,6 +103,8 @@ class Request(_Spec):
 
     `http`: the one version to speak; without it the client offers 2 and 1.1 by ALPN, and takes 3 where
     Alt-Svc or an HTTPS record has told of it. `fresh`: on a new connection, which nobody uses after it.
+    `upload_bytes`: send a body of so many bytes, made while it is sent, in place of `body`. `read_rate`:
+    read the response no faster, so that flow control holds the server back.
     """
 
     url: str
@@ -96,6 +112,8 @@ class Request(_Spec):
     method: str = "GET"
     headers: dict[str, str] = {}
     body: str = ""
+    upload_bytes: Annotated[int, Field(ge=0)] = 0
+    read_rate_bps: RateBps | None = Field(None, alias="read_rate")
     http: HttpVersion | None = None
     tls: TlsClient | None = None
     fresh: StrictBool = False
@@ -108,6 +126,7 @@ class ClientSpec(_Spec):
 
     `bearer`: send `Authorization: Bearer` with a token that the lab signs for this subject.
     `pool`: connections are kept and used again within these limits. `tls`: for requests that say nothing.
+    `https_records`: ask the DNS for these too, as browsers do, which tell of HTTP/3 before any response.
     """
 
     kind: Literal["client"] = "client"
@@ -117,6 +136,7 @@ class ClientSpec(_Spec):
     user_agent: str = "netlab-client"
     tls: TlsClient = TlsClient()
     pool: Pool = Pool()
+    https_records: StrictBool = False
 
 
 class ResolverSpec(_Spec):
@@ -166,7 +186,7 @@ class CdnSpec(_Spec):
     kind: Literal["cdn"] = "cdn"
     listen: Port = 443
     names: tuple[str, ...]
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
     tls: TlsServer = TlsServer()
     origin: Upstream
     origin_name: str
@@ -225,7 +245,7 @@ class ProxySpec(_Spec):
     kind: Literal["proxy"] = "proxy"
     listen: Port = 443
     names: tuple[str, ...]
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
     tls: TlsServer = TlsServer()
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
@@ -246,7 +266,7 @@ class AppSpec(_Spec):
     kind: Literal["app"] = "app"
     listen: Port = 8080
     names: tuple[str, ...] = ()
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
     tls: TlsServer = TlsServer()
     database: Upstream | None = None
     max_age_s: Annotated[int, Field(ge=0)] = 300

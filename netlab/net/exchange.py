@@ -70,6 +70,13 @@ class Exchange(ABC):
         :protocol of an extended CONNECT in HTTP/2 and 3. Empty: nothing."""
         return self.request.protocol
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes, as far as the head says (RFC 9112 section 6.3). In HTTP/2 and 3 a request
+        without Content-Length has one if its stream did not end with its head."""
+        headers = self.request.headers
+        return headers.has("transfer-encoding") or headers.get("content-length", "0") != "0"
+
     @abstractmethod
     def body(self) -> AsyncIterator[bytes]:
         """The request's body as it comes; the peer's sending is held back by a reader that is slow.

@@ -1,36 +1,44 @@
-"""What a CDN edge and a reverse proxy have in common: a request passed on, a response passed back."""
+"""What a CDN edge and a reverse proxy have in common: a request passed on, a response passed back, whatever
+version of HTTP each side speaks."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
 from netlab.net.exchange import Body, Exchange
-from netlab.net.upstream import Response
+from netlab.net.upstream import Outgoing, Response
 from netlab.proto.http import Headers, RequestHead, ResponseHead, end_to_end
 
 _WHOLE = 64 * 1024  # responses up to here are passed on in one write
 _REPLACED = ("expect", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip")
+_RECEIVED = {"2": "2.0", "3": "3.0"}  # as Via has them, which wants a minor version (RFC 9110 section 7.6.3)
 
 
 def forwarded_head(request: RequestHead, added: Iterable[tuple[str, str]], pseudonym: str) -> RequestHead:
     """What goes to the upstream: end-to-end fields, Via (RFC 9110 section 7.6.3), and `added`, each of
     which replaces what came from outside. What a client says about forwarding is dropped."""
     headers = end_to_end(request.headers).without(*_REPLACED)
-    via = request.headers.get("via")
-    headers = headers.having("Via", f"{via}, 1.1 {pseudonym}" if via else f"1.1 {pseudonym}")
+    headers = headers.having("Via", _via(request.headers, request.version, pseudonym))
     for name, value in added:
         headers = headers.having(name, value)
-    if request.headers.has("transfer-encoding"):
-        headers = headers.without("content-length").plus("Transfer-Encoding", "chunked")
     return request.with_headers(headers)
 
 
-def request_body(exchange: Exchange) -> AsyncIterator[bytes] | None:
-    """The body to stream on; None where the request has none (RFC 9112 section 6.3)."""
-    headers = exchange.request.headers
-    if headers.has("transfer-encoding") or headers.get("content-length", "0") != "0":
-        return exchange.body()
-    return None
+def _via(headers: Headers, version: str, pseudonym: str) -> str:
+    before, own = headers.get("via"), f"{_RECEIVED.get(version, version)} {pseudonym}"
+    return f"{before}, {own}" if before else own
+
+
+def outgoing(exchange: Exchange, head: RequestHead) -> Outgoing:
+    """The request to send on: its body streams through, and its trailers follow it."""
+    if not exchange.has_body:
+        return Outgoing(head)
+    return Outgoing(head, _request_body(exchange), lambda: end_to_end(exchange.trailers))
+
+
+async def _request_body(exchange: Exchange) -> AsyncIterator[bytes]:
+    async for part in exchange.body():
+        yield part
 
 
 async def response_body(request: RequestHead, response: Response) -> Body:
@@ -39,6 +47,14 @@ async def response_body(request: RequestHead, response: Response) -> Body:
         return await response.read()
     length = response.head.headers.get("content-length")
     return await response.read() if length.isdigit() and int(length) <= _WHOLE else response.body()
+
+
+async def relay(exchange: Exchange, response: Response, head: ResponseHead, body: Body) -> None:
+    """Pass the response on: early hints (RFC 8297) first, then `head` and `body`, then its trailers."""
+    for hint in response.informational:
+        if hint.status == 103:
+            await exchange.inform(relayed_head(hint))
+    await exchange.respond(head, body, lambda: end_to_end(response.trailers))
 
 
 def relayed_head(response: ResponseHead) -> ResponseHead:

@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from netlab.model.roles import CdnSpec, TlsClient
-from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
-from netlab.net.http_client import fetch
 from netlab.net.http_gateway import (
     forwarded_head,
     host_of,
+    outgoing,
     plain_text,
+    relay,
     relayed_head,
-    request_body,
     response_body,
 )
-from netlab.net.http_server import serve_http
+from netlab.net.http_listen import Advertised, listen_http
+from netlab.net.http_tunnel import pass_tunnel
+from netlab.net.pool import ConnectionPool
 from netlab.net.sockets import address_port
-from netlab.net.stream import Stream
 from netlab.net.upstream import Response, Target, UpstreamError
 from netlab.policy.cache import Cache, Hit, Miss, Revalidate, answer, key_of
 from netlab.policy.stored import Stored
@@ -34,12 +34,10 @@ _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-
 async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
     """Serve until told to stop."""
     edge = _Edge(spec, ctx)
-
-    async def handle(stream: Stream, peer: Peer) -> None:
-        await serve_http(ctx, stream, peer, edge.handle)
-
-    ctx.ready(await ctx.listen(spec.listen, handle, tls=ctx.tls_server(spec.tls)))
+    ctx.ready(await listen_http(ctx, spec.listen, spec.http, spec.tls, edge.handle))
     await ctx.stopped()
+    await ctx.drain()
+    await edge.close()
 
 
 class _Edge:
@@ -48,29 +46,46 @@ class _Edge:
         self._names = frozenset(name.lower() for name in spec.names)
         self._cache = Cache(spec.cache_bytes)
         self._capacity = spec.cache_bytes
-        self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name)
+        self._pool = ConnectionPool(ctx, spec.pool)
+        self._advertised = Advertised(spec.http, spec.hsts_s)
+        self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name, (spec.origin_http,))
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _say(self, exchange: Exchange, status: int, text: str) -> None:
+        """An answer of the edge's own."""
+        head, body = plain_text(status, text)
+        await exchange.respond(self._advertised.on(exchange, head), body)
 
     async def handle(self, exchange: Exchange) -> None:
         request = exchange.request
         if host_of(request) not in self._names:
-            await exchange.respond(*plain_text(421, f"{request.authority} is not served here"))
+            await self._say(exchange, 421, f"{request.authority} is not served here")
             return
+        try:
+            if exchange.protocol:
+                await pass_tunnel(self._ctx, self._pool, exchange, self._head(exchange), self._origin)
+            else:
+                await self._answer(exchange)
+        except UpstreamError as error:
+            self._ctx.emit("error", cause=str(error))
+            if exchange.begun:
+                exchange.abort()
+            else:
+                await self._say(exchange, error.status, "the origin does not answer")
+
+    async def _answer(self, exchange: Exchange) -> None:
+        request = exchange.request
         found = self._cache.look_up(request, time.time())
         if isinstance(found, Hit):
             await self._hit(exchange, found.stored)
             return
         self._emit("cache-miss", exchange, cause=found.cause)
         if isinstance(found, Miss) and found.only_cached:
-            await exchange.respond(*plain_text(504, "not in the cache"))
+            await self._say(exchange, 504, "not in the cache")
             return
-        try:
-            await self._ask(exchange, found)
-        except UpstreamError as error:
-            self._ctx.emit("error", cause=str(error))
-            if exchange.begun:
-                exchange.abort()
-            else:
-                await exchange.respond(*plain_text(error.status, "the origin does not answer"))
+        await self._ask(exchange, found)
 
     def _emit(self, event: str, exchange: Exchange, **data: Any) -> None:
         key = "https://" + "".join(key_of(exchange.request))
@@ -83,7 +98,7 @@ class _Edge:
 
     async def _from_cache(self, exchange: Exchange, entry: Stored, now: float, status: str) -> None:
         head, body = answer(exchange.request, entry, now)
-        await exchange.respond(self._marked(head, status), body)
+        await exchange.respond(self._advertised.on(exchange, self._marked(head, status)), body)
 
     def _marked(self, head: ResponseHead, status: str) -> ResponseHead:
         """With Cache-Status (RFC 9211): after what caches nearer to the origin said."""
@@ -92,14 +107,14 @@ class _Edge:
         value = f"{before}, {own}" if before else own
         return head.with_headers(head.headers.having("Cache-Status", value))
 
-    def _head(self, exchange: Exchange, found: Revalidate | Miss) -> RequestHead:
+    def _head(self, exchange: Exchange, found: Revalidate | Miss | None = None) -> RequestHead:
         added = (
             ("X-Forwarded-For", exchange.peer.address),
             ("X-Forwarded-Proto", "https"),
             ("traceparent", child(exchange.traceparent, self._ctx.rng)),
         )
         head = forwarded_head(exchange.request, added, self._ctx.launch.node)
-        if isinstance(found, Miss):
+        if not isinstance(found, Revalidate):
             return head
         # Our own conditions replace the client's, which are answered from what we have then.
         return head.with_headers(Headers((*head.headers.without(*_CONDITIONS), *found.stored.validators)))
@@ -107,7 +122,7 @@ class _Edge:
     async def _ask(self, exchange: Exchange, found: Revalidate | Miss) -> None:
         asked_at = time.time()
         head = self._head(exchange, found)
-        async with fetch(self._ctx, self._origin, head, request_body(exchange)) as response:
+        async with self._pool.exchange(self._origin, outgoing(exchange, head)) as response:
             if isinstance(found, Revalidate) and response.head.status == 304:
                 await response.read()
                 await self._refreshed(exchange, found, response.head, asked_at)
@@ -126,15 +141,15 @@ class _Edge:
         self, exchange: Exchange, found: Revalidate | Miss, response: Response, asked_at: float
     ) -> None:
         status = f"fwd={found.cause}; fwd-status={response.head.status}"
-        head = self._marked(relayed_head(response.head), status)
+        head = self._advertised.on(exchange, self._marked(relayed_head(response.head), status))
         copy = _Copy(self._capacity)
         body = await response_body(exchange.request, response)
         if isinstance(body, bytes):
             copy.add(body)
             self._keep(exchange, response.head, copy, asked_at)
-            await exchange.respond(head, body)
+            await relay(exchange, response, head, body)
         else:
-            await exchange.respond(head, copy.while_passing(body))
+            await relay(exchange, response, head, copy.while_passing(body))
             self._keep(exchange, response.head, copy, asked_at)
         self._cache.invalidate(exchange.request, response.head.status)
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 
-from netlab.model.roles import ProxySpec, Route
-from netlab.net.connection import Peer
+from netlab.model.roles import ProxySpec, Route, TlsClient
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
-from netlab.net.http_client import fetch
 from netlab.net.http_gateway import (
     forwarded_head,
     host_of,
+    outgoing,
     plain_text,
+    relay,
     relayed_head,
-    request_body,
     response_body,
 )
-from netlab.net.http_server import serve_http
+from netlab.net.http_listen import Advertised, listen_http
+from netlab.net.http_tunnel import pass_tunnel
+from netlab.net.pool import ConnectionPool
 from netlab.net.sockets import address_port
-from netlab.net.stream import Stream
 from netlab.net.upstream import Target, UpstreamError
 from netlab.policy.balance import RoundRobin
 from netlab.policy.forwarded import resolve
@@ -31,15 +31,13 @@ from netlab.proto.http import RequestHead
 async def serve(spec: ProxySpec, ctx: RoleContext) -> None:
     """Serve until told to stop."""
     proxy = _Proxy(spec, ctx)
-
-    async def handle(stream: Stream, peer: Peer) -> None:
-        await serve_http(ctx, stream, peer, proxy.handle)
-
-    port = await ctx.listen(
-        spec.listen, handle, tls=ctx.tls_server(spec.tls), proxy_protocol=spec.proxy_protocol
+    port = await listen_http(
+        ctx, spec.listen, spec.http, spec.tls, proxy.handle, proxy_protocol=spec.proxy_protocol
     )
     ctx.ready(port)
     await ctx.stopped()
+    await ctx.drain()
+    await proxy.close()
 
 
 class _Proxy:
@@ -48,14 +46,24 @@ class _Proxy:
         self._ctx = ctx
         self._names = frozenset(name.lower() for name in spec.names)
         self._verifier = Verifier(ctx.launch.jwt_public_pem)
+        self._pool = ConnectionPool(ctx, spec.pool)
+        self._advertised = Advertised(spec.http, spec.hsts_s)
         # The longest path first, so that the first that fits is right.
         routes = sorted(spec.routes, key=lambda route: len(route.path), reverse=True)
         self._routes = [(route, RoundRobin(route.upstreams)) for route in routes]
 
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _say(self, exchange: Exchange, status: int, text: str, *fields: tuple[str, str]) -> None:
+        """An answer of the proxy's own."""
+        head, body = plain_text(status, text, *fields)
+        await exchange.respond(self._advertised.on(exchange, head), body)
+
     async def handle(self, exchange: Exchange) -> None:
         request = exchange.request
         if host_of(request) not in self._names:
-            await exchange.respond(*plain_text(421, f"{request.authority} is not served here"))
+            await self._say(exchange, 421, f"{request.authority} is not served here")
             return
         subject = ""
         if self._spec.jwt:
@@ -67,14 +75,13 @@ class _Proxy:
             self._ctx.emit("jwt-accepted", subject=subject, traceparent=exchange.traceparent)
         turns = self._route(request.path)
         if turns is None:
-            await exchange.respond(*plain_text(404, f"no route for {request.path}"))
+            await self._say(exchange, 404, f"no route for {request.path}")
             return
         await self._forward(exchange, self._head(exchange, subject), turns)
 
     async def _refuse(self, exchange: Exchange, verdict: Refused) -> None:
         self._ctx.emit("jwt-refused", cause=verdict.cause, traceparent=exchange.traceparent)
-        challenge = ("WWW-Authenticate", verdict.challenge)
-        await exchange.respond(*plain_text(401, verdict.cause, challenge))
+        await self._say(exchange, 401, verdict.cause, ("WWW-Authenticate", verdict.challenge))
 
     def _route(self, path: str) -> tuple[Route, RoundRobin] | None:
         return next((pair for pair in self._routes if path.startswith(pair[0].path)), None)
@@ -94,14 +101,14 @@ class _Proxy:
         inside = request.with_headers(request.headers.without("x-auth-subject"))
         return forwarded_head(inside, added, self._ctx.launch.node)
 
-    async def _forward(self, exchange: Exchange, head: RequestHead, route: tuple[Route, RoundRobin]) -> None:
+    async def _forward(self, exchange: Exchange, head: RequestHead, found: tuple[Route, RoundRobin]) -> None:
         """To the upstream whose turn it is. While nothing has been sent, the next may be tried: a request
         that no server saw can be repeated whatever its method."""
-        upstreams, turns = route[0].upstreams, route[1].order(route[0].upstreams)
-        failure = UpstreamError(f"none of {', '.join(upstreams)} answers")
-        for upstream in turns:
+        route, turns = found
+        failure = UpstreamError(f"none of {', '.join(route.upstreams)} answers")
+        for upstream in turns.order(route.upstreams):
             try:
-                await self._exchange(exchange, head, upstream)
+                await self._exchange(exchange, head, route, upstream)
             except UpstreamError as error:
                 self._ctx.emit("error", cause=str(error))
                 failure = error
@@ -109,18 +116,22 @@ class _Proxy:
                     break
             else:
                 return
-        await _give_up(exchange, failure)
+        await self._give_up(exchange, failure)
 
-    async def _exchange(self, exchange: Exchange, head: RequestHead, upstream: str) -> None:
+    async def _exchange(self, exchange: Exchange, head: RequestHead, route: Route, upstream: str) -> None:
         self._ctx.emit("upstream-chosen", upstream=upstream, traceparent=exchange.traceparent)
-        target = Target(*address_port(upstream))
-        async with fetch(self._ctx, target, head, request_body(exchange)) as response:
+        tls = TlsClient() if route.tls_name else None
+        target = Target(*address_port(upstream), tls, route.tls_name, (route.http,))
+        if exchange.protocol:
+            await pass_tunnel(self._ctx, self._pool, exchange, head, target)
+            return
+        async with self._pool.exchange(target, outgoing(exchange, head)) as response:
             body = await response_body(exchange.request, response)
-            await exchange.respond(relayed_head(response.head), body)
+            answer = self._advertised.on(exchange, relayed_head(response.head))
+            await relay(exchange, response, answer, body)
 
-
-async def _give_up(exchange: Exchange, failure: UpstreamError) -> None:
-    if exchange.begun:
-        exchange.abort()
-    else:
-        await exchange.respond(*plain_text(failure.status, "the upstream does not answer"))
+    async def _give_up(self, exchange: Exchange, failure: UpstreamError) -> None:
+        if exchange.begun:
+            exchange.abort()
+        else:
+            await self._say(exchange, failure.status, "the upstream does not answer")
