@@ -26,10 +26,10 @@ test: lint  ## every check and test: unit, kernel, end to end, and netem in a gu
 	else echo 'netem was not tested: its guest kernel is built on Debian 12, x86_64'; fi
 
 GUEST := scripts/guest/run --memory 2G
-GUEST_TESTS := tests/kernel/test_links.py tests/kernel/test_fabric_netem.py tests/e2e/test_link_verbs.py
+GUEST_TESTS := tests/kernel/test_links.py tests/kernel/test_fabric_netem.py tests/kernel/test_fabric_crossing.py tests/e2e/test_link_verbs.py
 test-netem: setup  ## the link tests in a guest kernel that has netem; builds it once (root, Debian 12)
 	$(GUEST) --timeout 900 -- env NETLAB_REQUIRE=root,netem PYTHONDONTWRITEBYTECODE=1 \
-	  $(PY) -m pytest -p no:cacheprovider -k 'netem or verbs' $(GUEST_TESTS)
+	  $(PY) -m pytest -p no:cacheprovider -k 'netem or verbs or crossing' $(GUEST_TESTS)
 
 trace-netem: setup  ## the demo in the guest kernel: netem and NAT in one kernel (root, Debian 12)
 	$(GUEST) --timeout 600 -- .venv/bin/netlab trace rest

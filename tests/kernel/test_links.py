@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 import statistics
+import struct
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -15,8 +17,9 @@ import pytest
 from netlab.fabric.kernel import Kernel
 from netlab.model import distributions
 from netlab.model.impairment import Impairment
-from tests.kit.inside import ip_json, run_inside, udp_socket
-from tests.kit.linked import Arrival, Linked
+from tests.kit.inside import inside, ip_json, run_inside, udp_socket
+from tests.kit.linked import KIND, SO_TIMESTAMPNS, Arrival, Linked
+from tests.kit.wired import frame_of
 
 MS = 1_000_000
 CHANCE = 4.5
@@ -53,6 +56,46 @@ def test_delay(link: Link) -> None:
     assert len(delays) == 50
     assert delays[0] >= 19.9, delays
     assert statistics.median(delays) <= 26, delays
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [("a", "b"), ("b", "a")])
+def test_captures_see_a_frame_before_its_delay_and_after_it(link: Link, sender: str, receiver: str) -> None:
+    """At its sender when it was sent, at its receiver when it arrived, as on a cable. Of 50 ms either way."""
+    linked = link("delay: 50ms")
+    places = {"a": linked.a, "b": linked.b}
+    with (
+        captured(places[sender]) as near,
+        captured(places[receiver]) as far,
+        captured(places[sender]) as source,  # a socket doesn't see what it sends itself
+    ):
+        before_ns = time.time_ns()
+        source.send(frame_of(KIND, b"once"))
+        after_ns = time.time_ns()
+        left_ns, came_ns = stamp(near), stamp(far)
+    assert before_ns <= left_ns <= after_ns + 20 * MS, (before_ns, left_ns, after_ns)
+    assert 49.9 <= (came_ns - left_ns) / MS <= 75, (left_ns, came_ns)
+
+
+def captured(namespace_fd: int) -> socket.socket:
+    """A socket that sees, as tcpdump does, what goes and comes at eth0."""
+
+    def opened() -> socket.socket:
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        raw.bind(("eth0", 3))
+        raw.settimeout(5)
+        return raw
+
+    return inside(namespace_fd, opened)
+
+
+def stamp(capture: socket.socket) -> int:
+    """The kernel's time of the next frame of our kind."""
+    while True:
+        data, ancillary, _, _ = capture.recvmsg(2000, 64)
+        if data[12:14] == KIND.to_bytes(2, "big"):
+            seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
+            return int(seconds * 1_000_000_000 + nanoseconds)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal", "pareto", "paretonormal"])

@@ -24,7 +24,8 @@ from tests.kit.inside import inside
 from tests.kit.wired import frame_of, run_child
 
 KIND = 0x88B5  # local experimental Ethernet type (IEEE 802, table of EtherTypes): nobody else sends it
-_SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
+SO_TIMESTAMPNS = 35
+_SO_RCVBUFFORCE = 33
 _BUFFER = 64 * 1024 * 1024
 _TOPOLOGY = """
 name: linked
@@ -148,7 +149,7 @@ class Flight:
             data, ancillary, _, _ = self._sink.recvmsg(2048, 64)
         except (BlockingIOError, TimeoutError):
             return False
-        stamps = [value for _, kind, value in ancillary if kind == _SO_TIMESTAMPNS]
+        stamps = [value for _, kind, value in ancillary if kind == SO_TIMESTAMPNS]
         seconds, nanoseconds = struct.unpack("=qq", stamps[0])
         arrived = seconds * 1_000_000_000 + nanoseconds
         number = int.from_bytes(data[14:18], "big")
@@ -160,7 +161,7 @@ def _packets(namespace_fd: int) -> socket.socket:
     def opened() -> socket.socket:
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(KIND))
         raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         raw.bind(("eth0", KIND))
         raw.settimeout(0)
         return raw
