@@ -47,7 +47,7 @@ EVENTS: dict[str, str] = {
     "published": "a message went to a channel; channel, id, receivers",
     "message": "a client got a message of a channel; channel, id, way, sent_ns",
     "reconnect": "a client connects again; way, attempt, delay_ms, cause, last_id",
-    "tcp-info": "what the kernel knows of a connection (TCP_INFO); cwnd, ssthresh, rtt_us, retransmits …",
+    "tcp-info": "what the kernel knows of a connection (TCP_INFO); state, cwnd, ssthresh, mss, unacked, rtt_us …",
     "datagrams": "UDP datagrams that were sent, or came in; sent, received, lost, first, last",
     "request-sent": "an HTTP request went to an upstream; method, target, traceparent",
     "request-received": "an HTTP request came in; method, target, traceparent, headers",

@@ -13,7 +13,8 @@ from typing import Any
 
 from netlab.errors import LabError
 from netlab.lab.client import LabClient
-from netlab.model.event import Event
+from netlab.lab.observing import setting, tcp_connections
+from netlab.model.event import Event, Flow
 from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec
 from netlab.model.topology import Topology
 from netlab.scenarios.scenario import Options, Say, Scenario
@@ -109,6 +110,26 @@ class Bench:
             yield
         finally:
             link.up()
+
+    @contextmanager
+    def congestion(self, node: str, algorithm: str) -> Iterator[None]:
+        """Connections that the node opens or accepts from now on are controlled by this algorithm."""
+        with setting(self.lab, node, "net.ipv4.tcp_congestion_control", algorithm):
+            yield
+
+    @contextmanager
+    def tcp_info(self, node: str, port: int, every_s: float = 0.01) -> Iterator[None]:
+        """What the node's kernel knows of its connections at `port`, as events `tcp-info`."""
+        with tcp_connections(self.lab, node, port, every_s) as found:
+            yield
+        for one in found:
+            flow = Flow("tcp", one.local, one.local_port, one.remote, one.remote_port)
+            data = {
+                name: value
+                for name, value in one._asdict().items()
+                if name not in {"time_ns", "local", "local_port", "remote", "remote_port"}
+            }
+            self.asked.append(Event(one.time_ns, node, "kernel", "tcp-info", flow, data))
 
 
 class _Server:
