@@ -141,6 +141,7 @@ class Codec(Sender):
         known = self._streams.get(stream)
         if known is None:
             self._raw(frames.rst_stream(stream, fault.code))
+            self._remember(stream, "ours")
         else:
             self._reset(stream, fault.code)
             if known.told:
