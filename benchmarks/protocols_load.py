@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from netlab.model.launch import Launch
 from netlab.model.roles import RoleSpec
@@ -57,12 +57,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def role(name: str, spec: RoleSpec, port: int, **launch: object) -> Iterator[Side]:
+def role(name: str, spec: RoleSpec, port: int, **launch: Any) -> Iterator[Side]:
     """A role by the process contract. Its events are read from a pipe, as the supervisor does, and
     dropped."""
-    made = Launch.model_validate(
-        {"lab": "bench", "node": name, "role": spec.kind, "spec": spec.model_dump(), **launch}
-    )
+    made = Launch(lab="bench", node=name, role=spec.kind, spec=spec, **launch)
     document, spec_in = os.pipe()
     events, events_in = os.pipe()
     environment = {**os.environ, "NETLAB_SPEC_FD": str(document), "NETLAB_EVENTS_FD": str(events_in)}

@@ -68,9 +68,10 @@ def _role(kind: str) -> Serve:
 
 
 async def _main(launch: Launch, events_fd: int) -> int:
+    tasks = asyncio.TaskGroup()
+    ctx = RoleContext(launch, events_fd, tasks)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            ctx = RoleContext(launch, events_fd, tasks)
+        async with tasks:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, ctx.stop)
             try:
@@ -81,6 +82,8 @@ async def _main(launch: Launch, events_fd: int) -> int:
             raise _EndedError  # noqa: TRY301 - the way to end a task group whose tasks run on
     except* _EndedError:
         pass
+    finally:
+        ctx.flush()
     return ctx.exit_status
 
 

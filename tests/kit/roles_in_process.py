@@ -28,6 +28,7 @@ class Running:
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
         """Its events so far, of these kinds (all without any)."""
+        self.ctx.flush()
         found = [json.loads(line) for line in self.path.read_text().splitlines()]
         return [one for one in found if not kinds or one["event"] in kinds]
 
