@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Literal
 
-from netlab.errors import LabError, RemoteProtocolError
+from netlab.errors import LabError, NetlabError, RemoteProtocolError
 from netlab.model.event import Flow
 from netlab.net.context import RoleContext
 from netlab.net.dns_client import PORT, TcpQuery, UdpQuery
@@ -19,6 +19,7 @@ TIMEOUT_S = 2.0
 TRIES = 3
 
 AddressType = Literal["A", "AAAA"]
+_NO_HTTPS_S = 300  # how long the absence of an HTTPS record is believed
 
 
 class Stub:
@@ -32,6 +33,7 @@ class Stub:
         self._resolvers = tuple(ctx.launch.resolvers if resolvers is None else resolvers)
         self._port = port
         self._cache = Cache()
+        self._asking: dict[tuple[str, str, str], asyncio.Lock] = {}
 
     async def lookup(self, name: str, type_: AddressType = "A") -> list[str]:
         """The addresses of `name`, in the order of the answer; an address is its own answer.
@@ -43,16 +45,33 @@ class Stub:
             return [str(ip_address(name.strip("[]")))]
         except ValueError:
             pass  # a name
-        question = Question(name, type_)
-        entry = self._cache.get(name, type_, self._ctx.now())
-        if entry is not None:
-            self._cached(question, entry)
-        else:
-            entry = await self._ask(question)
+        entry = await self._entry(Question(name, type_))
         if not entry.records:
             what = "NXDOMAIN" if entry.rcode == "NXDOMAIN" else f"no {type_} record"
             raise RemoteProtocolError(f"{what} for {name}", status=502)
         return [one.data for one in entry.records]
+
+    async def https(self, name: str) -> tuple[tuple[str, ...], int]:
+        """The data of the HTTPS records (RFC 9460) of `name`, and for how many seconds that is so.
+
+        None where there are none; nor where nobody answers, as a client can do without (section 3.1).
+        """
+        try:
+            entry = await self._entry(Question(name, "HTTPS"))
+        except NetlabError:  # the events have said so
+            return (), _NO_HTTPS_S
+        data = tuple(one.data for one in entry.records)
+        return data, min((one.ttl for one in (*entry.records, *entry.soa)), default=_NO_HTTPS_S)
+
+    async def _entry(self, question: Question) -> Entry:
+        """From the cache or a resolver. Who asks while another asks the same waits for that answer."""
+        lock = self._asking.setdefault(question.key, asyncio.Lock())
+        async with lock:
+            entry = self._cache.get(question.name, question.type, self._ctx.now())
+            if entry is None:
+                return await self._ask(question)
+            self._cached(question, entry)
+            return entry
 
     def _cached(self, question: Question, entry: Entry) -> None:
         self._ctx.emit("dns-query", side="client", qname=question.name, qtype=question.type, cached=True)

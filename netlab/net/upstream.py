@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from netlab.model.event import Flow
 from netlab.model.roles import HttpVersion, TlsClient
 from netlab.net.exchange import Trailers, Tunnel
-from netlab.net.stream import TlsInfo
+from netlab.net.stream import TlsError, TlsInfo
 from netlab.proto.http import NO_HEADERS, Headers, RequestHead, ResponseHead
 
 
@@ -39,19 +39,22 @@ class Target:
 class UpstreamError(Exception):
     """A request had no (whole) response. `status` is what a gateway answers: 502 or 504 (RFC 9110
     sections 15.6.3 and 15.6.5). `unsent`: the other side did not act on it (no byte reached it, or it said
-    so by GOAWAY or REFUSED_STREAM), so it may be repeated whatever its method."""
+    so by GOAWAY or REFUSED_STREAM), so it may be repeated whatever its method. `check`: which one of its
+    certificate failed (as in net.stream.TlsError)."""
 
-    def __init__(self, cause: str, status: int = 502, *, unsent: bool = False) -> None:
+    def __init__(self, cause: str, status: int = 502, *, unsent: bool = False, check: str = "") -> None:
         super().__init__(cause)
         self.status = status
         self.unsent = unsent
+        self.check = check
 
 
 def failed(target: Target, error: Exception, *, unsent: bool = False) -> UpstreamError:
     """The UpstreamError that `error` means."""
     if isinstance(error, TimeoutError):
         return UpstreamError(f"{target} did not answer in time", 504, unsent=unsent)
-    return UpstreamError(f"{target}: {error}", unsent=unsent)
+    check = error.check if isinstance(error, TlsError) else ""
+    return UpstreamError(f"{target}: {error}", unsent=unsent, check=check)
 
 
 class Response(ABC):
@@ -86,7 +89,8 @@ class Outgoing:
 @dataclass(slots=True)
 class ConnectionState:
     """What a pool must know of a connection. `requests`: begun on it so far. `watch` is called when
-    `capacity` or `closed` gets another value; it must neither wait nor raise."""
+    `capacity` or `closed` gets another value; it must neither wait nor raise. Who ends a connection may
+    say why here before, for its last event."""
 
     active: int = 0
     requests: int = 0

@@ -143,10 +143,12 @@ class Machine:
     def newer_than(self, slot: Slot) -> int:
         """`after` for a request that failed on `slot`, so that it goes on a new connection.
 
-        Where connections are shared, requests that failed together meet on the same new one; else what
-        was opened before may be as dead as `slot`.
+        Where connections are shared, requests that failed together meet on the same new one, and one that
+        was refused (REFUSED_STREAM) may go on the same; else what was opened before may be as dead as `slot`.
         """
-        return slot.number if slot.shared else self._number
+        if not slot.shared:
+            return self._number
+        return slot.number - (slot.state == "open")
 
     def cancel(self, ticket: Ticket) -> None:
         """The request waits no more. What was being opened for it alone is given up."""

@@ -1,88 +1,99 @@
-"""The client: asks URLs in order, each on a new connection."""
+"""The client: asks URLs in order, some at a time, over connections that it keeps."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Callable
 
-from netlab.errors import InputError, NetlabError
+from netlab.errors import NetlabError
 from netlab.model.roles import ClientSpec, Request
+from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.http1_server import as_mapping
-from netlab.net.http_client import fetch
+from netlab.net.pool import ConnectionPool
 from netlab.net.stub import Stub
-from netlab.net.upstream import Response, Target, UpstreamError
+from netlab.net.upstream import Response, UpstreamError
 from netlab.policy.tracing import new_traceparent
 from netlab.proto.http import Headers, RequestHead
+from netlab.proto.url import Url, parse_url
 
-_PORTS = {"http": 80, "https": 443}
+_PART = 64 * 1024  # of a body that is made while it is sent
+_ALPN = ("h2", "http/1.1")
 
 
 async def serve(spec: ClientSpec, ctx: RoleContext) -> None:
-    """Exit status 0 where each request had a response, of whatever status."""
+    """Exit status 0 where each request had a whole response, of whatever status."""
     ctx.ready()
     if not spec.requests:
         await ctx.stopped()
         return
     client = _Client(spec, ctx)
-    answered = [await client.ask(request) for request in spec.requests]
-    ctx.exit_status = 0 if all(answered) else 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Url:
-    scheme: str
-    host: str
-    port: int
-    authority: str  # as in Host
-    target: str
-
-
-def _parse(url: str) -> _Url:
     try:
-        parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
-        host = parts.hostname or ""
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{url!r} is not an http or https URL") from error
-    if not host:
-        raise InputError(f"{url!r} names no host")
-    query = f"?{parts.query}" if parts.query else ""
-    authority = parts.netloc.rpartition("@")[2]
-    return _Url(parts.scheme, host, port, authority, (parts.path or "/") + query)
+        answered = await client.ask_all()
+    finally:
+        await client.close()
+    ctx.exit_status = 0 if answered else 1
 
 
 class _Client:
     def __init__(self, spec: ClientSpec, ctx: RoleContext) -> None:
         self._spec = spec
         self._ctx = ctx
-        self._stub = Stub(ctx)  # one for all requests: the second knows the name already
+        self._pool = ConnectionPool(ctx, spec.pool)
+        # One resolver for all requests: the second knows the name already.
+        self._agent = UserAgent(ctx, self._pool, Stub(ctx), https_records=spec.https_records)
+        self._failed = False
         if ctx.launch.trust_pem:
-            ctx.tls_client(
-                spec.tls
-            )  # made before the first click, as a browser has read its trust store by then
+            # Made before the first click, as a browser has read its trust store by then.
+            ctx.tls_client(spec.tls, _ALPN)
 
-    async def ask(self, request: Request) -> bool:
-        """True where there was a response."""
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def ask_all(self) -> bool:
+        """Start the requests in their order, `parallel` at a time. True where all had a response."""
+        gate = asyncio.Semaphore(self._spec.parallel)
+        async with asyncio.TaskGroup() as group:
+            for request in self._spec.requests:
+                await gate.acquire()
+                group.create_task(self._ask(request)).add_done_callback(lambda _: gate.release())
+        return not self._failed
+
+    async def _ask(self, request: Request) -> None:
         name = request.name or request.url
         traceparent = request.traceparent or new_traceparent(self._ctx.rng)
         self._ctx.emit("request-start", name=name, url=request.url, traceparent=traceparent)
         started = self._ctx.now()
+        stage = ""
         try:
-            async with asyncio.timeout(request.timeout_ns / 1e9):
-                await self._exchange(name, request, traceparent, started)
+            asked = self._asked(request, traceparent)
+            try:
+                async with asyncio.timeout(request.timeout_ns / 1e9):
+                    await self._exchange(name, request, asked, started)
+            finally:
+                stage = asked.stage
         except TimeoutError:
-            return self._failed(name, f"no response in {request.timeout_ns / 1e9:g} s")
+            self._fail(name, f"no response in {request.timeout_ns / 1e9:g} s: it was {stage}")
         except (NetlabError, OSError, UpstreamError) as error:
-            return self._failed(name, str(error))
-        return True
+            self._fail(name, str(error), getattr(error, "check", ""))
 
-    def _failed(self, name: str, cause: str) -> bool:
-        self._ctx.emit("request-failed", name=name, cause=cause)
-        return False
+    def _fail(self, name: str, cause: str, check: str = "") -> None:
+        self._failed = True
+        self._ctx.emit("request-failed", name=name, cause=cause, check=check)
 
-    def _head(self, request: Request, url: _Url, traceparent: str) -> RequestHead:
+    def _asked(self, request: Request, traceparent: str) -> Asked:
+        url = self._agent.secured(parse_url(request.url))
+        return Asked(
+            url,
+            self._head(request, url, traceparent),
+            request.tls or self._spec.tls,
+            _body(request),
+            request.http,
+            request.fresh,
+            request.timeout_ns / 1e9,
+        )
+
+    def _head(self, request: Request, url: Url, traceparent: str) -> RequestHead:
         headers = Headers(
             (
                 ("Host", url.authority),
@@ -93,36 +104,61 @@ class _Client:
         if self._ctx.launch.bearer_token:
             headers = headers.plus("Authorization", f"Bearer {self._ctx.launch.bearer_token}")
         headers = headers.plus("traceparent", traceparent)
+        if size := _size(request):
+            headers = headers.plus("Content-Length", str(size))
         for field, value in request.headers.items():
             headers = headers.having(field, value)
-        return RequestHead(request.method, url.target, headers)
+        return RequestHead(request.method, url.target, headers, scheme=url.scheme)
 
-    async def _exchange(self, name: str, request: Request, traceparent: str, started: float) -> None:
-        """Try the host's addresses until one takes the connection."""
-        url = _parse(request.url)
-        head = self._head(request, url, traceparent)
-        context = (request.tls or self._spec.tls) if url.scheme == "https" else None
-        failure = UpstreamError(f"{url.host} has no address")
-        for address in await self._stub.lookup(url.host):
-            target = Target(address, url.port, context, url.host)
-            try:
-                async with fetch(self._ctx, target, head) as response:
-                    await self._finish(name, response, started)
-            except UpstreamError as error:
-                failure = error
-                if not error.unsent:
-                    break
-            else:
-                return
-        raise failure
-
-    async def _finish(self, name: str, response: Response, started: float) -> None:
-        body = await response.read()
+    async def _exchange(self, name: str, request: Request, asked: Asked, started: float) -> None:
+        async with self._agent.exchange(asked) as response:
+            head_s = self._ctx.now() - started
+            size = await self._count(response, request.read_rate_bps)
+        head = response.head
         self._ctx.emit(
             "request-done",
+            response.flow,
             name=name,
-            status=response.head.status,
-            bytes=len(body),
-            headers=as_mapping(response.head.headers),
+            status=head.status,
+            version=head.version,
+            reused=response.reused,
+            bytes=size,
+            headers=as_mapping(head.headers),
+            trailers=as_mapping(response.trailers),
+            informational=[
+                {"status": one.status, "headers": as_mapping(one.headers)} for one in response.informational
+            ],
+            head_ms=round(head_s * 1000, 3),
             total_ms=round((self._ctx.now() - started) * 1000, 3),
         )
+
+    async def _count(self, response: Response, rate_bps: int | None) -> int:
+        """The body's bytes, which are read no faster than `rate_bps`, and not kept."""
+        size, started = 0, self._ctx.now()
+        async for part in response.body():
+            size += len(part)
+            if rate_bps is not None:
+                due = started + size * 8 / rate_bps
+                await asyncio.sleep(max(0.0, due - self._ctx.now()))
+        return size
+
+
+def _size(request: Request) -> int:
+    return request.upload_bytes or len(request.body.encode())
+
+
+def _body(request: Request) -> Callable[[], AsyncIterator[bytes]] | None:
+    """What makes the request's body; None where it has none."""
+    if request.upload_bytes:
+        return lambda: _made(request.upload_bytes)
+    return (lambda: _whole(request.body.encode())) if request.body else None
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _made(size: int) -> AsyncIterator[bytes]:
+    part = bytes(range(256)) * (_PART // 256)
+    for start in range(0, size, _PART):
+        yield part[: size - start]

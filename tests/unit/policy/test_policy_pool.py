@@ -305,6 +305,13 @@ def test_requests_that_failed_together_on_http2_meet_again() -> None:
     assert again[0].slot is again[1].slot is pool.dialled[1]
 
 
+def test_a_request_that_http2_refused_may_go_on_the_same_connection() -> None:
+    pool = Driver()
+    slot = pool.request(shares=True, capacity=9)
+    pool.release(slot)
+    assert pool.ask(shares=True, after=pool.machine.newer_than(slot)).slot is slot
+
+
 def test_a_connection_that_becomes_free_first_is_taken_and_the_new_one_serves_the_next() -> None:
     pool = Driver()
     busy = pool.request()

@@ -1,0 +1,295 @@
+"""A user agent's way to an origin: https where the host wants it (HSTS), the version of HTTP, the address.
+
+HTTP/3 is learnt from Alt-Svc (RFC 7838) or HTTPS records (RFC 9460); QUIC then races against TCP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from netlab.model.roles import HttpVersion, TlsClient
+from netlab.net.context import RoleContext
+from netlab.net.pool import ConnectionPool, Lease
+from netlab.net.racing import race
+from netlab.net.stub import Stub
+from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
+from netlab.policy import alt_svc, hsts, https_record
+from netlab.policy.alt_svc import Alternative
+from netlab.policy.cache_control import seconds
+from netlab.policy.version import HEAD_START_S, Broken, Choice, choose
+from netlab.proto.http import Headers, RequestHead
+from netlab.proto.url import Url
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request. `body` makes its body, anew for each attempt. `http`: the one version to speak.
+
+    `stage` says what it is waiting for at the moment.
+    """
+
+    url: Url
+    head: RequestHead
+    tls: TlsClient
+    body: Callable[[], AsyncIterator[bytes]] | None = None
+    http: HttpVersion | None = None
+    fresh: bool = False
+    timeout_s: float = 30.0
+    stage: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        return self.head.headers.get("traceparent")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A connection to the origin, or to an alternative of it."""
+
+    target: Target
+    lease: Lease
+    alternative: Alternative | None = None
+
+
+class UserAgent:
+    """Remembers, for its life, what origins say of themselves: HSTS, Alt-Svc, QUIC that got nowhere."""
+
+    def __init__(
+        self, ctx: RoleContext, pool: ConnectionPool, stub: Stub, *, https_records: bool = False
+    ) -> None:
+        self._ctx = ctx
+        self._pool = pool
+        self._stub = stub
+        self._https_records = https_records
+        self._asked_until: dict[str, float] = {}  # by name: how long its HTTPS records need not be asked
+        self._alternatives = alt_svc.Cache()
+        self._strict = hsts.Store()
+        self._broken = Broken()
+
+    def secured(self, url: Url) -> Url:
+        """The URL to ask: with https where the host wants that (RFC 6797 section 8.3)."""
+        left_s = 0 if url.secure else self._strict.left_s(url.host, self._ctx.now())
+        if not left_s:
+            return url
+        made = url.made_secure(hsts.secure_port(url.port))
+        self._ctx.emit("hsts", host=url.host, max_age_s=left_s, url=f"{made.origin}{made.target}")
+        return made
+
+    @asynccontextmanager
+    async def exchange(self, asked: Asked) -> AsyncIterator[Response]:
+        """Send the request; the final response's head is there on entry.
+
+        What was too early for a server (425, RFC 8470 section 5.2), or misdirected at an alternative (421,
+        RFC 7838 section 6), is sent once more. Raises UpstreamError, NetlabError, OSError.
+        """
+        async with AsyncExitStack() as stack:
+            response = await self._attempt(stack, asked, last=False)
+            if response is None:
+                response = await self._attempt(stack, asked, last=True)
+                assert response is not None  # as it was the last
+            yield response
+
+    async def _attempt(self, stack: AsyncExitStack, asked: Asked, *, last: bool) -> Response | None:
+        """None where the request is to be sent again."""
+        async with AsyncExitStack() as attempt:
+            way = await self._way(asked, early=not last)
+            asked.stage = f"waiting for the response of {way.target}"
+            head = _with_alt_used(asked.head, way)
+            outgoing = Outgoing(head, asked.body and asked.body(), timeout_s=asked.timeout_s)
+            exchange = self._pool.exchange(way.target, outgoing, fresh=asked.fresh, lease=way.lease)
+            response = await attempt.enter_async_context(exchange)
+            self._learn_from(asked, response)
+            cause = "" if last else self._again(asked, way, response)
+            if not cause:
+                asked.stage = "reading the response's body"
+                await stack.enter_async_context(attempt.pop_all())
+                return response
+        self._ctx.emit(
+            "request-retried", response.flow, attempt=2, cause=cause, traceparent=asked.traceparent
+        )
+        return None
+
+    def _again(self, asked: Asked, way: _Way, response: Response) -> str:
+        """Why the request is to be sent again; empty: it isn't."""
+        if response.head.status == 421 and way.alternative is not None:
+            self._alternatives.drop(asked.url.origin)
+            return f"421: {way.target} is no alternative of {asked.url.origin}"
+        if response.head.status == 425 and asked.tls.early_data:
+            return "425: too early; now without early data"
+        return ""
+
+    # What responses say of their origin.
+
+    def _learn_from(self, asked: Asked, response: Response) -> None:
+        """Only what came over TLS whose certificate was checked counts (RFC 6797 section 8.1, RFC 7838
+        section 2.1)."""
+        if asked.url.secure and asked.tls.verify:
+            self._learn_strict(asked.url.host, response)
+            self._learn_alternatives(asked.url.origin, response.head.headers)
+
+    def _learn_strict(self, host: str, response: Response) -> None:
+        now = self._ctx.now()
+        known = self._strict.left_s(host, now) > 0
+        values = response.head.headers.all("strict-transport-security")
+        policy = self._strict.note(host, values, now, secure=True)
+        if policy is not None and known != (policy.max_age_s > 0):
+            self._ctx.emit(
+                "hsts",
+                response.flow,
+                host=host,
+                max_age_s=policy.max_age_s,
+                include_subdomains=policy.include_subdomains,
+            )
+
+    def _learn_alternatives(self, origin: str, headers: Headers) -> None:
+        found = alt_svc.parse(headers.get("alt-svc")) if headers.has("alt-svc") else None
+        if found is not None:
+            self._store(origin, found, "Alt-Svc", seconds(headers.get("age", "0")))
+
+    def _store(self, origin: str, found: tuple[Alternative, ...], source: str, age_s: int = 0) -> None:
+        now = self._ctx.now()
+        news = found != self._alternatives.get(origin, now)
+        self._alternatives.store(origin, found, now, age_s)
+        if news:
+            self._ctx.emit(
+                "alt-svc",
+                origin=origin,
+                alternatives=[str(one) for one in found],
+                max_age_s=max((one.max_age_s for one in found), default=0),
+                source=source,
+            )
+
+    # Where the origin is.
+
+    async def _addresses(self, asked: Asked) -> list[str]:
+        """Of the origin's host. HTTPS records are asked for at the same time."""
+        url = asked.url
+        asked.stage = f"looking up {url.host}"
+        if not (self._https_records and url.secure and self._unasked(url)):
+            return await self._stub.lookup(url.host)
+        asking = self._ctx.tasks.create_task(self._ask_https(url))
+        try:
+            addresses = await self._stub.lookup(url.host)
+            await asking
+        finally:
+            asking.cancel()
+        return addresses
+
+    def _unasked(self, url: Url) -> bool:
+        try:
+            ip_address(url.host)
+        except ValueError:
+            return self._asked_until.get(url.origin, 0.0) <= self._ctx.now()
+        return False
+
+    async def _ask_https(self, url: Url) -> None:
+        name = url.host if url.port == 443 else f"_{url.port}._https.{url.host}"  # RFC 9460 section 9.1
+        records, ttl_s = await self._stub.https(name)
+        self._asked_until[url.origin] = self._ctx.now() + ttl_s
+        found = https_record.alternatives(records, url.port, ttl_s)
+        if found and not self._alternatives.get(url.origin, self._ctx.now()):
+            self._store(url.origin, found, "HTTPS record")
+
+    # The way to it.
+
+    async def _way(self, asked: Asked, *, early: bool) -> _Way:
+        addresses = await self._addresses(asked)
+        told = next(
+            (
+                one
+                for one in self._alternatives.get(asked.url.origin, self._ctx.now())
+                if one.protocol == "h3"
+            ),
+            None,
+        )
+        broken = "" if told is None else self._broken.cause(_server(asked.url, told), self._ctx.now())
+        choice = choose(asked.http, tls=asked.url.secure, told=told is not None, broken=broken)
+        tls = asked.tls if early or not asked.fresh else asked.tls.model_copy(update={"early_data": False})
+        if choice.quic and choice.tcp and told is not None:
+            return await self._raced(asked, tls, told, choice, addresses)
+        if choice.quic:
+            return await self._by_quic(asked, tls, told, addresses)
+        if choice.avoided:
+            self._fell_back(asked, "3", None, f"not tried again yet: {choice.avoided}")
+        return await self._by_tcp(asked, tls, choice, addresses)
+
+    async def _raced(
+        self, asked: Asked, tls: TlsClient, told: Alternative, choice: Choice, addresses: list[str]
+    ) -> _Way:
+        started = self._ctx.now()
+        outcome = await race(
+            lambda: self._by_quic(asked, tls, told, addresses),
+            lambda: self._by_tcp(asked, tls, choice, addresses),
+            HEAD_START_S,
+            lambda way: self._pool.release(way.lease),
+        )
+        server = _server(asked.url, told)
+        if outcome.first:
+            self._broken.worked(server)
+            return outcome.won
+        after_ms = (self._ctx.now() - started) * 1000
+        cause = str(outcome.lost or f"no answer by QUIC in {after_ms:.0f} ms, when TCP was there")
+        self._broken.failed(server, cause, self._ctx.now())
+        self._fell_back(asked, "3", outcome.won.lease, cause)
+        return outcome.won
+
+    async def _by_quic(
+        self, asked: Asked, tls: TlsClient, told: Alternative | None, addresses: list[str]
+    ) -> _Way:
+        host, port = _server(asked.url, told)
+        if host != asked.url.host:
+            addresses = await self._stub.lookup(host)
+        secure = tls if asked.url.secure else None
+        targets = [Target(one, port, secure, asked.url.host, ("3",)) for one in addresses]
+        target, lease = await self._leased(asked, targets)
+        return _Way(target, lease, told)
+
+    async def _by_tcp(self, asked: Asked, tls: TlsClient, choice: Choice, addresses: list[str]) -> _Way:
+        url = asked.url
+        secure = tls if url.secure else None
+        targets = [Target(one, url.port, secure, url.host, choice.tcp) for one in addresses]
+        target, lease = await self._leased(asked, targets)
+        connection = lease.connection
+        if not lease.reused and choice.tcp == ("2", "1.1") and connection.version == "1.1":
+            chosen = connection.tls.alpn if connection.tls is not None else ""
+            self._fell_back(asked, "2", lease, f"{target} chose {chosen or 'nothing'} by ALPN")
+        return _Way(target, lease)
+
+    async def _leased(self, asked: Asked, targets: list[Target]) -> tuple[Target, Lease]:
+        """A connection to the first target that takes one."""
+        failure = UpstreamError(f"{asked.url.host} has no address")
+        for target in targets:
+            asked.stage = f"connecting to {target}{' by QUIC' if '3' in target.versions else ''}"
+            try:
+                lease = await self._pool.lease(target, asked.head, asked.timeout_s, fresh=asked.fresh)
+            except UpstreamError as error:
+                failure = error
+            else:
+                return target, lease
+        raise failure
+
+    def _fell_back(self, asked: Asked, wanted: HttpVersion, lease: Lease | None, cause: str) -> None:
+        self._ctx.emit(
+            "fallback",
+            lease.connection.flow if lease is not None else None,
+            wanted=wanted,
+            version=lease.connection.version if lease is not None else "",
+            cause=cause,
+            traceparent=asked.traceparent,
+        )
+
+
+def _server(url: Url, told: Alternative | None) -> tuple[str, int]:
+    """Whom QUIC goes to: host and port."""
+    return (url.host, url.port) if told is None else (told.host.strip("[]") or url.host, told.port)
+
+
+def _with_alt_used(head: RequestHead, way: _Way) -> RequestHead:
+    """The alternative is told by which name it was found (RFC 7838 section 5)."""
+    if way.alternative is None:
+        return head
+    host = way.alternative.host or head.authority.rpartition(":")[0] or head.authority
+    return head.with_headers(head.headers.having("Alt-Used", f"{host}:{way.alternative.port}"))

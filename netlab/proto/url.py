@@ -1,0 +1,55 @@
+"""URLs of HTTP (RFC 3986, RFC 9110 section 4.2): what a client needs of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from netlab.errors import InputError
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """`host` without the brackets of an IPv6 address; `target`: path and query, as on a request line."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """As in the field Host: without the scheme's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as browsers write it (RFC 6454 section 6.2)."""
+        return f"{self.scheme}://{self.authority}"
+
+    def made_secure(self, port: int) -> Url:
+        """The https URL with the same host and target."""
+        return replace(self, scheme="https", port=port)
+
+
+def parse_url(url: str) -> Url:
+    """Raises InputError where it is no http or https URL, or has no host. User and fragment are dropped."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port if parts.port is not None else _PORTS[parts.scheme]
+        host = parts.hostname or ""
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{url!r} is not an http or https URL") from error
+    if parts.scheme not in _PORTS:
+        raise InputError(f"{url!r} is not an http or https URL")
+    if not host or not 1 <= port <= 65_535:
+        raise InputError(f"{url!r} names no host" if not host else f"{url!r} has no port that can be asked")
+    query = f"?{parts.query}" if parts.query else ""
+    return Url(parts.scheme, host, port, (parts.path or "/") + query)
