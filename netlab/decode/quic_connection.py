@@ -359,6 +359,16 @@ class QuicConnection:
     # -------------------------------------------------------------------------------------- views
 
     @property
+    def speaking(self) -> frozenset[int]:
+        """The frames of packets that speak."""
+        return frozenset(one.frame for one in self.packets if one.speaks)
+
+    @property
+    def client_random(self) -> bytes:
+        """Of the latest ClientHello; no other connection has it. Empty where there is none."""
+        return self._hello.random if self._hello is not None else b""
+
+    @property
     def problems(self) -> tuple[str, ...]:
         counts: dict[str, int] = {}
         for packet in self.packets:

@@ -84,6 +84,10 @@ class Reassembly:
         """The bytes from `offset` to the first gap."""
         return bytes(self._data[offset:])
 
+    def part(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to before `end`, as far as they are there without a gap."""
+        return bytes(self._data[start:end])
+
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
         """The ranges of offsets (start, end) that are missing before bytes that did come."""

@@ -150,9 +150,18 @@ def decrypt(
     session.undecrypted = next((reason for reason in reasons if reason), "")
     session.alpn = session.alpn or answered.alpn
     session.messages = sent.messages + answered.messages
+    if session.version == "TLS 1.2":
+        session.resumed = session.resumed or _abbreviated(answered)
     session.alerts = sent.alerts + answered.alerts
     session.client_plain, session.server_plain = sent.plain, answered.plain
     return session
+
+
+def _abbreviated(answered: _Direction) -> bool:
+    """TLS 1.2: the server finished without a certificate or keys of its own (RFC 5077, section 3.1: a
+    server that takes a ticket need not echo a session ID)."""
+    names = {message.name for message in answered.messages}
+    return {"ServerHello", "Finished"} <= names and "ServerHelloDone" not in names
 
 
 def _bytes(stream: bytes | Stream) -> bytes:

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from netlab.decode.stream import Stream
+from netlab.decode.quic import QuicConnection
 from netlab.decode.tls import KeyLog, TlsSession, decrypt, hello_offset
 from netlab.errors import RemoteProtocolError
 from netlab.proto.proxy_protocol import SIGNATURE, Header, HeaderReader
+from netlab.trace.carriage import Carriage
+from netlab.trace.connection import http_of
 from netlab.trace.leg import Leg, Network, View
-from netlab.trace.message import Exchange, Extent, http_exchanges
+from netlab.trace.message import Exchange
 from netlab.trace.packet import Journey, Packet
 from netlab.trace.sql import sql_exchanges
 
 _HELLO_START = 64  # bytes of a ClientHello that have its random, which no other connection has
 
 
+class Secured(NamedTuple):
+    """`version` "TLS 1.2", "TLS 1.3" or "QUIC v1"; `problem`: why not all of it could be read, or ""."""
+
+    version: str
+    cipher: str
+    sni: str
+    alpn: str
+    resumed: bool
+    problem: str
+
+
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """`tls` is None where the bytes are plain. `start`: where the client's own bytes begin in its stream,
-    after a PROXY protocol header (`proxied`). `protocol`: "http", "sql", or "" for what isn't read."""
+    """`tls` is None where the bytes are plain or in QUIC. `start`: where the client's own bytes begin in its
+    stream, after a PROXY protocol header (`proxied`). `protocol`: "http", "sql", or "" for what isn't read;
+    `version` of HTTP: "1.1", "2", "3". `quic`, `quic_server`: a QUIC connection as its client's and its
+    server's interface saw it."""
 
     leg: Leg
     protocol: str
@@ -28,6 +44,9 @@ class Dialogue:
     proxied: Header | None
     start: int
     exchanges: tuple[Exchange, ...]
+    version: str = ""
+    quic: QuicConnection | None = None
+    quic_server: QuicConnection | None = None
 
     @property
     def opening(self) -> bytes:
@@ -36,35 +55,53 @@ class Dialogue:
         data = self.leg.client.up.data[self.start :]
         return data if self.tls is None else data[:_HELLO_START]
 
-    def up_range(self, extent: Extent) -> tuple[int, int]:
-        """Where the client's stream has the plain bytes of `extent`."""
-        if self.tls is not None:
-            return self.tls.client_plain.stream_range(extent.start, extent.end)
-        return extent.start + self.start, extent.end + self.start
+    @property
+    def secured(self) -> Secured | None:
+        """What protects it; None in the clear."""
+        if self.quic is not None:
+            one = self.quic
+            return Secured(one.version, one.cipher, one.sni, one.alpn, one.resumed, "; ".join(one.problems))
+        if self.tls is None:
+            return None
+        tls = self.tls
+        return Secured(tls.version, tls.cipher, tls.sni, tls.alpn, tls.resumed, tls.undecrypted)
 
-    def down_range(self, extent: Extent) -> tuple[int, int]:
-        """Where the server's stream has the plain bytes of `extent`."""
-        if self.tls is not None:
-            return self.tls.server_plain.stream_range(extent.start, extent.end)
-        return extent.start, extent.end
+    def up(self, view: View) -> Carriage:
+        """What the client said, as `view` saw it: its client's or its server's."""
+        if self.quic is not None:
+            return Carriage.quic(self._quic_at(view), "client")
+        return Carriage.tcp(view.up, self.tls.client_plain if self.tls else None, self.start)
+
+    def down(self, view: View) -> Carriage:
+        """What the server said."""
+        if self.quic is not None:
+            return Carriage.quic(self._quic_at(view), "server")
+        return Carriage.tcp(view.down, self.tls.server_plain if self.tls else None)
+
+    def _quic_at(self, view: View) -> QuicConnection:
+        found = self.quic if view is self.leg.client else self.quic_server
+        assert found is not None
+        return found
 
 
 def dialogue(leg: Leg, keys: KeyLog) -> Dialogue:
-    """Reads a leg: TLS with the secrets of `keys`, HTTP/1.1, PostgreSQL. Other legs have no exchanges."""
+    """Reads a leg of TCP: TLS with the secrets of `keys`, HTTP/1.1 or 2, PostgreSQL. Other legs have no
+    exchanges."""
     up, down = leg.client.up, leg.client.down
     proxied, start = _proxy_header(up.data)
     if hello_offset(up.data) is None:
         return _plain(leg, proxied, start, up.data[start:], down.data)
     tls = decrypt(up, down, keys)
-    found = http_exchanges(tls.client_plain.data, tls.server_plain.data)
-    return Dialogue(leg, "http" if found else "", tls, proxied, tls.start, found)
+    version, found = http_of(tls.client_plain.data, tls.server_plain.data)
+    return Dialogue(leg, "http" if found else "", tls, proxied, tls.start, found, version)
 
 
 def _plain(leg: Leg, proxied: Header | None, start: int, up: bytes, down: bytes) -> Dialogue:
-    for protocol, exchanges in (("http", http_exchanges(up, down)), ("sql", sql_exchanges(up, down))):
-        if exchanges:
-            return Dialogue(leg, protocol, None, proxied, start, exchanges)
-    return Dialogue(leg, "", None, proxied, start, ())
+    version, found = http_of(up, down)
+    if found:
+        return Dialogue(leg, "http", None, proxied, start, found, version)
+    statements = sql_exchanges(up, down)
+    return Dialogue(leg, "sql" if statements else "", None, proxied, start, statements)
 
 
 def _proxy_header(data: bytes) -> tuple[Header | None, int]:
@@ -121,25 +158,22 @@ def passages(dialogues: Iterable[Dialogue], joined: Network, trace_id: str) -> t
 def _passages_of(one: Dialogue, joined: Network, trace_id: str) -> Iterator[Passage]:
     client, server = one.leg.client, one.leg.server
     for exchange in one.exchanges:
-        if exchange.trace_id != trace_id or exchange.response is None:
+        asked, answered = exchange.request_extents, exchange.response_extents
+        if exchange.trace_id != trace_id or exchange.response is None or not exchange.whole:
             continue
-        up, down = one.up_range(exchange.request_extent), one.down_range(exchange.response_extent)
-        if not (_has(server.up, up) and _has(server.down, down)):
+        up, down, heard, said = one.up(client), one.down(client), one.up(server), one.down(server)
+        if not (heard.has(asked) and said.has(answered)):
             continue  # the capture at the server lost a part of it
-        request, response = client.up.frames_of(*up), client.down.frames_of(*down)
+        request, response = up.frames_of(asked), down.frames_of(answered)
         yield Passage(
             one,
             exchange,
             joined.by_number[request[0]],
-            joined.by_number[server.up.frame_at(up[1] - 1)],
-            joined.by_number[server.down.frames_of(*down)[0]],
-            joined.by_number[client.down.frame_at(down[1] - 1)],
+            joined.by_number[heard.whole(asked)],
+            joined.by_number[said.frames_of(answered)[0]],
+            joined.by_number[down.whole(answered)],
             request,
             response,
-            joined.journey_of[server.up.frames_of(*up)[0]],
+            joined.journey_of[heard.frames_of(asked)[0]],
             joined.journey_of[response[0]],
         )
-
-
-def _has(stream: Stream, extent: tuple[int, int]) -> bool:
-    return extent[0] < extent[1] <= len(stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netlab.model.units import format_duration
-from netlab.trace.dialogue import Passage
+from netlab.trace.dialogue import Dialogue, Passage
 from netlab.trace.packet import Journey, Packet
 from netlab.trace.run import Run
 from netlab.trace.story import Hop
@@ -76,9 +76,9 @@ def _new_leg(before: Passage | None, passage: Passage) -> str:
         return f"the click's request: {protocol}"
     one, other = before.dialogue, passage.dialogue
     if one.opening == other.opening:
-        changes = ["new connection", "same bytes" if one.tls is None else "same TLS bytes, unread"]
-    elif one.tls is not None:
-        changes = ["TLS terminated", "new connection", protocol]
+        changes = ["new connection", _passed(one)]
+    elif one.secured is not None:
+        changes = [f"{_layer(one)} terminated", "new connection", protocol]
     else:
         changes = ["new connection", protocol]
     if other.proxied is not None and other.proxied.source:
@@ -94,7 +94,15 @@ def _answer(passage: Passage) -> str:
     return f"answer: {response.status}" if response is not None else ""
 
 
+def _passed(one: Dialogue) -> str:
+    return "same bytes" if one.secured is None else f"same {_layer(one)} bytes, unread"
+
+
+def _layer(one: Dialogue) -> str:
+    return "QUIC" if one.quic is not None else "TLS"
+
+
 def _protocol(passage: Passage) -> str:
     dialogue = passage.dialogue
-    spoken = "PostgreSQL" if dialogue.protocol == "sql" else "HTTP/1.1"
-    return f"{spoken} in {dialogue.tls.version}" if dialogue.tls is not None else f"plain {spoken}"
+    spoken = "PostgreSQL" if dialogue.protocol == "sql" else f"HTTP/{dialogue.version}"
+    return f"{spoken} in {dialogue.secured.version}" if dialogue.secured is not None else f"plain {spoken}"

@@ -1,4 +1,4 @@
-"""Legs: TCP connections end to end between two sockets, as every interface on the way saw them."""
+"""Legs: TCP connections, or flows of UDP, end to end between two sockets, as every interface saw them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from netlab.decode.stream import Stream
 from netlab.trace.packet import Journey, Packet, Socket, journeys
+
+_DNS = 53
 
 
 class _Key(NamedTuple):
@@ -21,7 +23,8 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A connection as one interface saw it. `client` opened it; `up` is what it sent, `down` the answer."""
+    """A connection as one interface saw it. `client` opened it; `up` is what it sent, `down` the answer, in
+    TCP; of UDP, whose payloads aren't one stream, both are empty."""
 
     place: tuple[str, str]
     client: Socket
@@ -35,7 +38,7 @@ class View:
         return self.place[0]
 
     def to_server(self, packet: Packet) -> bool:
-        return packet.src == self.client
+        return packet.dst == self.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,11 @@ class Leg:
 
 @dataclass(frozen=True)
 class Network:
-    """All packets of a capture, joined."""
+    """All packets of a capture, joined. `legs` of TCP, `flows` of UDP but for DNS."""
 
     packets: tuple[Packet, ...]
     legs: tuple[Leg, ...]
+    flows: tuple[Leg, ...]
     by_number: dict[int, Packet] = field(repr=False)
     journey_of: dict[int, Journey] = field(repr=False)
 
@@ -73,13 +77,19 @@ def network(packets: tuple[Packet, ...]) -> Network:
     return Network(
         packets,
         legs([packet for packet in packets if packet.headers.protocol == "tcp"], found),
+        legs([packet for packet in packets if _is_flow(packet)], found),
         {packet.number: packet for packet in packets},
         {packet.number: journey for journey in found for packet in journey},
     )
 
 
+def _is_flow(packet: Packet) -> bool:
+    headers = packet.headers
+    return headers.protocol == "udp" and _DNS not in (headers.sport, headers.dport)
+
+
 def legs(packets: Iterable[Packet], found: Iterable[Journey]) -> tuple[Leg, ...]:
-    """The TCP connections among `packets`, in the order in which they begin.
+    """The TCP connections (or flows of UDP) among `packets`, in the order in which they begin.
 
     What two interfaces saw is one connection where one packet made a journey across both.
     """
@@ -94,6 +104,11 @@ def legs(packets: Iterable[Packet], found: Iterable[Journey]) -> tuple[Leg, ...]
             journeys_of[key].append(journey)
     made = [_leg(keys, connections, journeys_of) for keys in groups.all()]
     return tuple(sorted(made, key=lambda leg: leg.start_ns))
+
+
+def tcp_views(packets: Iterable[Packet]) -> tuple[View, ...]:
+    """The TCP connections at each interface, each for itself, in the order in which they begin."""
+    return tuple(_view(key, members) for key, members in _connections(packets).items())
 
 
 def _connections(packets: Iterable[Packet]) -> dict[_Key, list[Packet]]:
@@ -149,7 +164,7 @@ def _leg(
 def _view(key: _Key, packets: list[Packet]) -> View:
     client, server = _ends(packets)
     up, down = Stream(), Stream()
-    for packet in packets:
+    for packet in packets if packets[0].headers.protocol == "tcp" else ():
         stream = up if packet.src == client else down
         stream.add(packet.number, packet.headers.seq, packet.payload, packet.headers.flags)
     return View(key.place, client, server, tuple(packets), up, down)

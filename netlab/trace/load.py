@@ -20,6 +20,7 @@ from netlab.trace.names import dns_spans
 from netlab.trace.neighbours import Resolution, resolutions, with_waits
 from netlab.trace.osi import layer_table
 from netlab.trace.packet import packets_of
+from netlab.trace.quic_dialogue import quic_dialogues
 from netlab.trace.recording import AGAIN, Recording
 from netlab.trace.run import Run
 from netlab.trace.section import sections
@@ -56,7 +57,7 @@ def variants(
     frames_seen = tuple(captured)
     joined = network(packets_of(frames_seen))
     asked = resolutions(frames_seen)
-    dialogues = [dialogue(leg, keys) for leg in joined.legs]
+    dialogues = [dialogue(leg, keys) for leg in joined.legs] + quic_dialogues(joined.flows, keys)
     clicks = [event for event in events if event.event == "request-start"]
     return tuple(_variant(click, dialogues, joined, asked, run) for click in clicks)
 
@@ -77,7 +78,7 @@ def _variant(
     first = crossed[0].first
     host = urlsplit(url).hostname or ""
     window = click.time_ns, first.asked.time_ns
-    tls = crossed[0].tls
+    secured = crossed[0].secured
     spans = (
         *dns_spans(joined, run, click.node, host, window),
         *waterfall(crossed, run, click.time_ns),
@@ -92,7 +93,8 @@ def _variant(
         with_waits(spans, asked, joined),
         hop_table(found, run, click.time_ns),
         _tables(found, run),
-        tls.version if tls is not None else "",
+        "" if secured is None else "TLS 1.3" if first.dialogue.quic is not None else secured.version,
+        first.dialogue.version,
     )
 
 
@@ -104,7 +106,7 @@ def _status(passage: Passage) -> int:
 def _tables(found: Sequence[Passage], run: Run) -> tuple[LayerTable, ...]:
     """Of the request's first packet at the client, and at the last program that got it in plain HTTP."""
     client = layer_table(found[0], found[0].crossing[0], run)
-    plain = [one for one in found if one.dialogue.protocol == "http" and one.dialogue.tls is None]
+    plain = [one for one in found if one.dialogue.protocol == "http" and one.dialogue.secured is None]
     if not plain or plain[-1] is found[0]:
         return (client,)
     return client, layer_table(plain[-1], plain[-1].crossing[-1], run)
@@ -113,9 +115,9 @@ def _tables(found: Sequence[Passage], run: Run) -> tuple[LayerTable, ...]:
 def _unseen(name: str, node: str, trace_id: str, dialogues: Iterable[Dialogue]) -> str:
     """Why the capture doesn't show a request."""
     closed = {
-        f"{one.leg.client.client} ─► {one.leg.client.server}: {one.tls.undecrypted}"
+        f"{one.leg.client.client} ─► {one.leg.client.server}: {one.secured.problem}"
         for one in dialogues
-        if one.tls is not None and one.tls.undecrypted and one.leg.client.node == node
+        if one.secured is not None and one.secured.problem and one.leg.client.node == node
     }
     cause = f"request {name} of {node} isn't whole in the capture (trace-id {trace_id or 'none'})"
     return "; ".join((cause, *sorted(closed)))

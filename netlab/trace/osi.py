@@ -8,7 +8,7 @@ from netlab.model.media import media
 from netlab.model.medium import Medium, serialisation_ns
 from netlab.model.units import format_duration, format_rate
 from netlab.proto.http import RequestHead
-from netlab.trace.dialogue import Passage
+from netlab.trace.dialogue import Dialogue, Passage
 from netlab.trace.packet import Packet
 from netlab.trace.run import Run
 from netlab.trace.story import LayerRow, LayerTable
@@ -19,11 +19,13 @@ Fields = tuple[tuple[str, str], ...]
 def layer_table(passage: Passage, packet: Packet, run: Run) -> LayerTable:
     """`packet` is the first packet of the request of `passage`, as its client or its server saw it."""
     frame = packet.frame
+    dialogue = passage.dialogue
+    layer = "QUIC" if dialogue.quic is not None else "TLS" if dialogue.tls is not None else ""
     below = [LayerRow(f"L{layer.osi}", layer.name, layer.fields) for layer in layers(frame.data)]
     rows = (
-        LayerRow("L7", "HTTP/1.1", _application(passage)),
-        LayerRow("L6", "TLS" if passage.dialogue.tls else "none", _presentation(passage)),
-        LayerRow("L5", "TLS session" if passage.dialogue.tls else "none", _session(passage)),
+        LayerRow("L7", f"HTTP/{passage.dialogue.version}", _application(passage)),
+        LayerRow("L6", layer or "none", _presentation(passage, packet)),
+        LayerRow("L5", f"{layer} session" if layer else "none", _session(passage)),
         *below,
         LayerRow("L1", "link", _physical(packet, packet.place == passage.client.place, run)),
     )
@@ -38,27 +40,37 @@ def _application(passage: Passage) -> Fields:
     return (line, *head.headers)
 
 
-def _presentation(passage: Passage) -> Fields:
-    tls = passage.dialogue.tls
-    if tls is None:
+def _presentation(passage: Passage, packet: Packet) -> Fields:
+    secured, extents = passage.dialogue.secured, passage.exchange.request_extents
+    if secured is None:
         return (("encryption", "none: plain HTTP, TLS ended at the proxy before"),)
-    start, end = passage.dialogue.up_range(passage.exchange.request_extent)
-    return (
-        ("version", tls.version),
-        ("cipher", tls.cipher),
-        ("record", f"application data, {end - start} bytes with its 5-byte head"),
-        ("plain bytes", str(passage.exchange.request_extent.end - passage.exchange.request_extent.start)),
+    plain = ("plain bytes", str(sum(one.end - one.start for one in extents)))
+    lines = ("version", secured.version), ("cipher", secured.cipher)
+    if passage.dialogue.quic is not None:
+        return (*lines, *_quic_packets(passage.dialogue, packet), plain)
+    start, end = passage.dialogue.up(passage.client).place(passage.exchange.request_extent)
+    record = ("record", f"application data, {end - start} bytes with its 5-byte head")
+    return (*lines, record, plain)
+
+
+def _quic_packets(dialogue: Dialogue, packet: Packet) -> Fields:
+    """The QUIC packets in a datagram, with their frames."""
+    seen = [one for quic in (dialogue.quic, dialogue.quic_server) if quic for one in quic.packets]
+    return tuple(
+        (f"{one.type} packet {one.number}", ", ".join(dict.fromkeys(frame.name for frame in one.frames)))
+        for one in seen
+        if one.frame == packet.number
     )
 
 
 def _session(passage: Passage) -> Fields:
-    tls = passage.dialogue.tls
-    if tls is None:
+    secured = passage.dialogue.secured
+    if secured is None:
         return (("session", "none of its own: the TCP connection"),)
     return (
-        ("server name (SNI)", tls.sni),
-        ("application protocol (ALPN)", tls.alpn or "none"),
-        ("resumption", "resumed from a ticket" if tls.resumed else "full handshake"),
+        ("server name (SNI)", secured.sni),
+        ("application protocol (ALPN)", secured.alpn or "none"),
+        ("resumption", "resumed from a ticket" if secured.resumed else "full handshake"),
     )
 
 

@@ -5,11 +5,11 @@ A layer 4 balancer splices two legs into one section: what it passes on is the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from netlab.decode.tls import Message, TlsSession
-from netlab.trace.dialogue import Passage
+from netlab.trace.dialogue import Passage, Secured
 from netlab.trace.leg import View
 from netlab.trace.packet import Packet
 
@@ -41,6 +41,19 @@ class Section:
     @property
     def tls(self) -> TlsSession | None:
         return self.first.dialogue.tls
+
+    @property
+    def secured(self) -> Secured | None:
+        return self.first.dialogue.secured
+
+    @property
+    def speaks(self) -> Callable[[Packet], bool]:
+        """Whether a packet at the client says something that the other side may wait for."""
+        quic = self.first.dialogue.quic
+        if quic is None:
+            return _speaks
+        speaking = quic.speaking
+        return lambda packet: packet.number in speaking
 
     @property
     def sql(self) -> bool:
@@ -110,15 +123,32 @@ def _up(view: View, message: Message) -> tuple[int, ...]:
     return view.up.frames_of(message.start, message.end)
 
 
-def round_trips(view: View, start_ns: int, end_ns: int) -> int:
+def quic_handshake(section: Section) -> Interval | None:
+    """From the first packet until the client has sent its Finished; None where they aren't all there."""
+    quic, view = section.first.dialogue.quic, section.client
+    if quic is None:
+        return None
+    own = [one for one in quic.messages if one.sender == "client" and one.space != "Application"]
+    if not own or own[0].name != "ClientHello" or own[-1].name != "Finished":
+        return None
+    by_number = {packet.number: packet for packet in view.packets}
+    frames = {number for one in quic.messages if one.space != "Application" for number in one.frames}
+    return Interval(view.packets[0], by_number[own[-1].frames[-1]], tuple(sorted(frames)))
+
+
+def _speaks(packet: Packet) -> bool:
+    return packet.speaks
+
+
+def round_trips(view: View, start_ns: int, end_ns: int, speaks: Callable[[Packet], bool] = _speaks) -> int:
     """How many times the client, having said something, had to wait for the server to say something.
 
-    Counts turns between packets with SYN or payload at the client's interface, from `start_ns` to
-    `end_ns`: bare acknowledgements say nothing that it waits for.
+    Counts turns between packets that speak (SYN or payload; in QUIC, handshake or stream content) at the
+    client's interface, from `start_ns` to `end_ns`: bare acknowledgements say nothing that it waits for.
     """
     trips, waiting = 0, False
     for packet in view.packets:
-        if start_ns <= packet.time_ns <= end_ns and packet.speaks:
+        if start_ns <= packet.time_ns <= end_ns and speaks(packet):
             if view.to_server(packet):
                 waiting = True
             elif waiting:

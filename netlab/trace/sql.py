@@ -24,11 +24,12 @@ def sql_exchanges(up: bytes, down: bytes) -> tuple[Exchange, ...]:
         Exchange(
             trace_id_in(query.sql.encode()),
             query.sql,
-            Extent(query.start - sent, query.end - sent),
+            (Extent(query.start - sent, query.end - sent),),
             (query.error or query.tag) if query.response_end else None,
-            Extent(query.response_start - answered, query.response_end - answered)
+            (Extent(query.response_start - answered, query.response_end - answered),)
             if query.response_end
-            else Extent(0, 0),
+            else (),
+            whole=bool(query.response_end),
         )
         for query in converse(up, down).queries
     )

@@ -70,7 +70,10 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One request, from the click (`click_ns`, by the client's event) to the last byte (by packets)."""
+    """One request, from the click (`click_ns`, by the client's event) to the last byte (by packets).
+
+    `tls_version` "" in the clear; `http`: the version on the client's leg, "1.1", "2" or "3".
+    """
 
     name: str
     url: str
@@ -82,6 +85,7 @@ class Variant:
     hops: tuple[Hop, ...]
     layers: tuple[LayerTable, ...]
     tls_version: str = ""
+    http: str = ""
 
     @property
     def total_ms(self) -> float:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netlab.trace.run import Run
-from netlab.trace.section import Interval, Section, round_trips, tcp_handshake, tls_handshake
+from netlab.trace.section import (
+    Interval,
+    Section,
+    quic_handshake,
+    round_trips,
+    tcp_handshake,
+    tls_handshake,
+)
 from netlab.trace.story import Span
 
 # What views call the program of a role.
@@ -35,7 +42,7 @@ def _section(
     client = section.client
     yield from connecting(section, run, click_ns, depth, prefix)
     first, last = section.first, section.last
-    trips = round_trips(client, first.asked.time_ns, first.received.time_ns)
+    trips = round_trips(section.client, first.asked.time_ns, first.received.time_ns, section.speaks)
     asking = (*first.request_frames, last.heard.number)
     answering = (last.answered.number, *first.response_frames)
     yield Span(
@@ -68,11 +75,14 @@ def connecting(section: Section, run: Run, click_ns: int, depth: int, prefix: st
     tls = tls_handshake(section)
     if tls is not None and tls.start.time_ns >= click_ns:
         yield _handshake(f"{prefix}TLS", section, tls, depth)
+    quic = quic_handshake(section)
+    if quic is not None and quic.start.time_ns >= click_ns:
+        yield _handshake(f"{prefix}QUIC", section, quic, depth)
 
 
 def _handshake(name: str, section: Section, interval: Interval, depth: int) -> Span:
     start, end = interval.start.time_ns, interval.end.time_ns
-    trips = round_trips(section.client, start, end)
+    trips = round_trips(section.client, start, end, section.speaks)
     return Span(name, section.client.node, start, end, trips, _unique(interval.frames), depth)
 
 
@@ -90,7 +100,7 @@ def _work(found: Sequence[Section], at: int, run: Run, click_ns: int, depth: int
         yield from connecting(below, run, click_ns, depth + 1, "SQL ")
         yield _exchange("SQL", below, depth + 1)
         return
-    if below.tls is None:
+    if below.secured is None:
         yield from connecting(below, run, click_ns, depth + 1, f"{name} ─► {_server(below, run)} ")
         yield from _work(found, at + 1, run, click_ns, depth + 1)
         return
@@ -101,11 +111,11 @@ def _work(found: Sequence[Section], at: int, run: Run, click_ns: int, depth: int
 
 def _whole(name: str, section: Section, click_ns: int, depth: int) -> Span:
     """A call to another server with all that it costs its client, connecting included."""
-    tcp = tcp_handshake(section.client)
+    opening = tcp_handshake(section.client) or quic_handshake(section)
     asked = section.first.asked
-    start = tcp.start if tcp is not None and tcp.start.time_ns >= click_ns else asked
+    start = opening.start if opening is not None and opening.start.time_ns >= click_ns else asked
     end = section.first.received
-    trips = round_trips(section.client, start.time_ns, end.time_ns)
+    trips = round_trips(section.client, start.time_ns, end.time_ns, section.speaks)
     frames = _unique((start.number, asked.number, end.number))
     return Span(name, section.client.node, start.time_ns, end.time_ns, trips, frames, depth)
 
@@ -113,7 +123,7 @@ def _whole(name: str, section: Section, click_ns: int, depth: int) -> Span:
 def _exchange(name: str, section: Section, depth: int) -> Span:
     first = section.first
     start, end = first.asked.time_ns, first.received.time_ns
-    trips = round_trips(section.client, start, end)
+    trips = round_trips(section.client, start, end, section.speaks)
     frames = _unique((*first.request_frames, *first.response_frames))
     return Span(name, section.client.node, start, end, trips, frames, depth)
 
