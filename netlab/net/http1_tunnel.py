@@ -35,6 +35,10 @@ class Http1Tunnel:
         """Returns when the peer's slowness allows more. Raises OSError."""
         await self._stream.write(data)
 
+    def feed(self, data: bytes) -> bool:
+        """Write without waiting; False, and nothing is written, where that can't be done now."""
+        return isinstance(self._stream, TcpStream) and not self._closing and self._stream.feed(data)
+
     async def close(self) -> None:
         """Half-closes, so that what the peer still sends can be read; the connection itself is closed
         when both sides have ended. TLS is closed at once: after close_notify its peers send nothing."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from netlab.errors import LabError
 from netlab.model.event import Flow
 from netlab.net.context import RoleContext
 from netlab.net.sockets import flow_of
+from netlab.policy.reconnect import Backoff
 
 _RETRY_S = 0.1
 _TRACEPARENT_CHARACTERS = frozenset("0123456789abcdef-")
@@ -47,7 +50,7 @@ class Database:
             if self._ctx.stopping:
                 return False
             try:
-                self._slots.put_nowait(await self._connect())
+                self._slots.put_nowait(await self.connect())
             except (psycopg.Error, OSError) as error:
                 if self._ctx.now() > deadline:
                     raise self._missing(error) from error
@@ -65,7 +68,8 @@ class Database:
         where = f"{self._address}:{self._port}"
         return LabError(f"no database at {where}: {error}", "see the log of the database's node")
 
-    async def _connect(self) -> _Connection:
+    async def connect(self) -> _Connection:
+        """One more connection, the caller's own. Raises psycopg.Error, OSError."""
         self._ctx.emit("connect-start", address=self._address, port=self._port, purpose="sql")
         async with asyncio.timeout(self._timeout_s):
             connection = await psycopg.AsyncConnection.connect(
@@ -81,8 +85,9 @@ class Database:
         self._ctx.emit("connection-opened", _flow(connection), side="client", purpose="sql")
         return connection
 
-    async def query(self, sql: str, parameters: tuple[Any, ...], traceparent: str) -> list[Row]:
-        """Rows of `sql` (parameters as %s, sent apart from it); the traceparent goes along as a comment.
+    async def query(self, statement: str, parameters: tuple[Any, ...], traceparent: str) -> list[Row]:
+        """Rows of `statement` (parameters as %s, sent apart from it); the traceparent goes along as a
+        comment.
 
         Raises DatabaseGoneError.
         """
@@ -90,10 +95,10 @@ class Database:
         kept: _Connection | None = None
         try:
             try:
-                kept, rows = await self._on(slot, sql, parameters, traceparent)
+                kept, rows = await self._on(slot, statement, parameters, traceparent)
             except (psycopg.OperationalError, OSError):
                 # The server may have restarted since the connection was last used: once more, on a new one.
-                kept, rows = await self._on(None, sql, parameters, traceparent)
+                kept, rows = await self._on(None, statement, parameters, traceparent)
         except (psycopg.OperationalError, OSError) as error:
             raise DatabaseGoneError(str(error).strip() or "no answer in time") from error
         finally:
@@ -101,14 +106,14 @@ class Database:
         return rows
 
     async def _on(
-        self, connection: _Connection | None, sql: str, parameters: Row, traceparent: str
+        self, connection: _Connection | None, statement: str, parameters: Row, traceparent: str
     ) -> tuple[_Connection, list[Row]]:
         if connection is None:
-            connection = await self._connect()
-        text = f"{sql} /*traceparent='{_comment(traceparent)}'*/"
+            connection = await self.connect()
+        text = f"{statement} /*traceparent='{_comment(traceparent)}'*/"
         flow = _flow(connection)
         try:
-            self._ctx.emit("sql-query", flow, sql=text.replace("%s", "$1"), traceparent=traceparent)
+            self._ctx.emit("sql-query", flow, sql=_numbered(text), traceparent=traceparent)
             async with asyncio.timeout(self._timeout_s):
                 cursor = await connection.execute(text.encode(), parameters)
                 rows = await cursor.fetchall()
@@ -117,6 +122,65 @@ class Database:
             raise
         self._ctx.emit("sql-result", flow, rows=len(rows), traceparent=traceparent)
         return connection, rows
+
+
+class Listener:
+    """Hears what is notified on a topic (LISTEN, NOTIFY), on a connection of its own, until closed.
+
+    Notices are lost while there is no connection: `catch_up` is called when there is one again. It and
+    `heard` may raise DatabaseGoneError: then the connection is made anew.
+    """
+
+    def __init__(
+        self,
+        ctx: RoleContext,
+        database: Database,
+        topic: str,
+        heard: Callable[[str], Awaitable[None]],
+        catch_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._ctx = ctx
+        self._database = database
+        self._topic = topic
+        self._heard = heard
+        self._catch_up = catch_up
+        self._backoff = Backoff(ctx.rng, base_s=0.1, cap_s=2.0)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when the database hears for us, or the first try has failed."""
+        first = asyncio.Event()
+        self._task = self._ctx.tasks.create_task(self._run(first))
+        await first.wait()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self, first: asyncio.Event) -> None:
+        while True:
+            try:
+                await self._listen(first)
+            except (psycopg.Error, OSError, DatabaseGoneError) as error:
+                self._ctx.emit("error", cause=f"channels of other processes can't be heard: {error}".strip())
+            first.set()
+            await asyncio.sleep(self._backoff.delay())
+
+    async def _listen(self, first: asyncio.Event) -> None:
+        async with await self._database.connect() as connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._topic)))
+            await self._catch_up()
+            self._backoff.succeeded()
+            first.set()
+            async for notice in connection.notifies():
+                await self._heard(notice.payload)
+
+
+def _numbered(text: str) -> str:
+    """As the server sees it: $1 and so on in place of %s."""
+    first, *rest = text.split("%s")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
 def _comment(traceparent: str) -> str:

@@ -88,6 +88,14 @@ class TcpStream:
         self._writer.write(data)
         await self._writer.drain()
 
+    def feed(self, data: bytes) -> bool:
+        """Write without waiting; False, and nothing is written, where the peer is behind already."""
+        transport = self._writer.transport
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        transport.write(data)
+        return True
+
     async def write_eof(self) -> None:
         """Half-close: we send no more, and go on reading."""
         await self._writer.drain()

@@ -1,18 +1,22 @@
-"""The application server: users from the database, as JSON with validators (guide 3.7)."""
+"""The application server: users from the database, as JSON with validators (guide 3.7); channels (guide
+6.2 to 6.5); bodies to measure with."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from datetime import UTC, datetime
 
 from netlab.model.roles import AppSpec
+from netlab.net.answers import answer_json, refuse, to_json
+from netlab.net.channel import Channels
+from netlab.net.channel_http import ChannelResources
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
 from netlab.net.http_server import serve_http
 from netlab.net.postgres import Database, DatabaseGoneError, Row
+from netlab.net.sample_bodies import SampleBodies
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream
 from netlab.policy.conditional import client_has
@@ -27,57 +31,69 @@ async def serve(spec: AppSpec, ctx: RoleContext) -> None:
     """Serve until told to stop; ready when the database, if any, answers. Raises LabError where it does
     not."""
     database = Database(ctx, *address_port(spec.database)) if spec.database else None
-    app = _App(spec, ctx, database)
+    channels = Channels(ctx, database)
+    app = _App(spec, ctx, database, channels)
 
     async def handle(stream: Stream, peer: Peer) -> None:
         await serve_http(ctx, stream, peer, app.handle)
 
     try:
         if database is None or await database.open():
+            await channels.start()
             ctx.ready(await ctx.listen(spec.listen, handle))
         await ctx.stopped()
         await ctx.drain()  # who is being answered needs the database
     finally:
+        await channels.close()
         if database is not None:
             await database.close()
 
 
 class _App:
-    def __init__(self, spec: AppSpec, ctx: RoleContext, database: Database | None) -> None:
+    def __init__(
+        self, spec: AppSpec, ctx: RoleContext, database: Database | None, channels: Channels
+    ) -> None:
         self._spec = spec
         self._ctx = ctx
         self._database = database
+        self._channels = ChannelResources(ctx, channels)
+        self._samples = SampleBodies(ctx)
 
     async def handle(self, exchange: Exchange) -> None:
         """Route, then answer."""
         request = exchange.request
+        if request.path.startswith("/channels/"):
+            await self._channels.handle(exchange)
+            return
+        if await self._samples.handle(exchange):
+            return
         user = _USER.fullmatch(request.path)
         if user is None and request.path != "/health":
-            await _refuse(exchange, 404, "no such resource")
+            await refuse(exchange, 404, "no such resource")
         elif request.method not in {"GET", "HEAD"}:
-            await _refuse(exchange, 405, "only GET and HEAD", ("Allow", "GET, HEAD"))
+            await refuse(exchange, 405, "only GET and HEAD", ("Allow", "GET, HEAD"))
         elif user is None:
-            await _answer(exchange, {"status": "ok"}, "no-store")
+            await answer_json(exchange, {"status": "ok"})
         else:
             await self._user(exchange, user[1])
 
     async def _user(self, exchange: Exchange, text: str) -> None:
         if not (text.isascii() and text.isdigit()):
-            await _refuse(exchange, 400, "an id is a number")
+            await refuse(exchange, 400, "an id is a number")
             return
         if not self._may_read(exchange):
-            await _refuse(exchange, 403, "not allowed")
+            await refuse(exchange, 403, "not allowed")
             return
         try:
             rows = await self._rows(text, exchange.traceparent)
         except DatabaseGoneError as error:
             self._ctx.emit("error", cause=str(error))
-            await _refuse(exchange, 503, "the database is gone", ("Retry-After", "1"))
+            await refuse(exchange, 503, "the database is gone", ("Retry-After", "1"))
             return
         if rows:
             await _answer(exchange, _document(rows[0]), f"public, max-age={self._spec.max_age_s}")
         else:
-            await _refuse(exchange, 404, "no such user")
+            await refuse(exchange, 404, "no such user")
 
     def _may_read(self, exchange: Exchange) -> bool:
         """The proxy has verified the subject, and lets nobody else name one."""
@@ -106,7 +122,7 @@ def _timestamp(when: datetime) -> str:
 
 
 async def _answer(exchange: Exchange, document: dict[str, object], cache_control: str) -> None:
-    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    body = to_json(document)
     etag = f'"{hashlib.sha256(body).hexdigest()[:40]}"'
     validators = Headers((("Cache-Control", cache_control), ("ETag", etag)))
     if client_has(exchange.request.headers, validators):
@@ -114,8 +130,3 @@ async def _answer(exchange: Exchange, document: dict[str, object], cache_control
         return
     kind = ("Content-Type", "application/json")
     await exchange.respond(ResponseHead(200, Headers((kind, *validators))), body)
-
-
-async def _refuse(exchange: Exchange, status: int, cause: str, *fields: tuple[str, str]) -> None:
-    headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"), *fields)
-    await exchange.respond(ResponseHead(status, Headers(headers)), json.dumps({"error": cause}).encode())

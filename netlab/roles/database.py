@@ -52,6 +52,13 @@ SEED_SQL = (
         " (99, 'Dana Okafor', 'dana@example.com', 'suspended', '2024-03-09T17:05:00Z');"
     ),
     f"GRANT SELECT ON users TO {USER};",
+    # What the app's channels say: each message has a number in its channel.
+    "CREATE TABLE channels (name text PRIMARY KEY, last_id bigint NOT NULL);",
+    (
+        "CREATE TABLE channel_messages (channel text NOT NULL, id bigint NOT NULL, sent_ns bigint NOT NULL,"
+        " body text NOT NULL, PRIMARY KEY (channel, id));"
+    ),
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON channels, channel_messages TO {USER};",
 )
 _SETTINGS = {
     "listen_addresses": "*",

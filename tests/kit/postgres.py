@@ -14,6 +14,9 @@ from tests.kit.poll import poll_until
 _SCHEMA = """
 CREATE TABLE users (id bigint PRIMARY KEY, name text, email text, status text, created_at timestamptz);
 INSERT INTO users VALUES (42, 'Alice Johnson', 'alice@example.com', 'active', '2023-05-15T10:30:00Z');
+CREATE TABLE channels (name text PRIMARY KEY, last_id bigint NOT NULL);
+CREATE TABLE channel_messages (channel text NOT NULL, id bigint NOT NULL, sent_ns bigint NOT NULL,
+  body text NOT NULL, PRIMARY KEY (channel, id));
 """
 
 
