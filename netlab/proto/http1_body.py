@@ -125,11 +125,14 @@ class ChunkedReader(BodyReader):
         self._last = not self._left
 
     def _trailers(self, buffer: bytes, events: list[HttpEvent]) -> bytes:
+        if buffer.startswith(b"\r\n"):  # mostly there are none
+            self.done = True
+            events.append(_END)
+            return buffer[2:]
         end = head_end(buffer, self._max_trailers, "the trailers")
         if end:
             self.done = True
-            text = buffer[: end - 2].decode("latin-1")
-            events.append(End(parse_trailers(text)) if text else _END)
+            events.append(End(parse_trailers(buffer[: end - 2].decode("latin-1"))))
         return buffer[end:]
 
 

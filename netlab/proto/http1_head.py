@@ -78,8 +78,6 @@ class ResponseStart:
 
 def head_end(buffer: bytes, limit: int, what: str) -> int:
     """The offset behind the empty line; 0 where that has not come. Raises RemoteProtocolError."""
-    if buffer.startswith(b"\r\n"):  # no field at all, as trailers may be
-        return 2
     end = buffer.find(b"\r\n\r\n")
     if (len(buffer) if end < 0 else end) > limit:
         raise RemoteProtocolError(f"{what} is longer than {limit} bytes", 431)
@@ -201,7 +199,7 @@ def parse_request(text: str) -> Request:
     chunked = _chunked(known, version)
     length = _length(known)
     host = _host(known, version)
-    if not target.startswith("/"):
+    if not target.startswith("/") or method == "CONNECT":
         target, host = _other_form(method, target, host)
         headers = _first(headers, host)
     elif "#" in target:

@@ -16,6 +16,11 @@ class Receiver(Protocol[Event_co]):
     def buffered(self) -> int: ...
 
 
+def bytewise(codec: Receiver[Event_co], data: bytes) -> list[Event_co]:
+    """The events of `data`, given to `codec` byte by byte."""
+    return [event for byte in data for event in codec.receive(bytes((byte,)))]
+
+
 def feed3(
     make: Callable[[], Receiver[Event_co]],
     data: bytes,
@@ -25,9 +30,8 @@ def feed3(
     """The events of `data` fed whole. The other two ways must give the same, as `joined` sees it (which
     puts together what may come in parts); of `trailing`, the codec must keep each byte, as no event."""
     expected = list(make().receive(data))
-    single = make()
-    bytewise = [event for byte in data for event in single.receive(bytes((byte,)))]
-    assert joined(bytewise) == joined(expected), f"byte by byte: {bytewise}\nwhole: {expected}"
+    single = bytewise(make(), data)
+    assert joined(single) == joined(expected), f"byte by byte: {single}\nwhole: {expected}"
     if trailing:
         codec = make()
         events = list(codec.receive(data + trailing))
