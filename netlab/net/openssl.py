@@ -3,13 +3,28 @@
 # ruff: noqa: SLF001 - see above
 from __future__ import annotations
 
-from OpenSSL import SSL
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi, lib
+
+from netlab.pki import rejected
 
 # Classical groups: with a post-quantum share the ClientHello takes two segments, which would change every
 # count of packets that the guide makes. X25519 first, as browsers did until 2024.
 _GROUPS = b"X25519:P-256:P-384"
 _PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE: one record for each call, however much there is
+# X.509 errors that make OpenSSL send the alert (ssl_x509err2alert).
+_ERRORS = {
+    rejected.BAD_CERTIFICATE: 28,  # X509_V_ERR_CERT_REJECTED
+    rejected.CERTIFICATE_REVOKED: 23,  # X509_V_ERR_CERT_REVOKED
+    rejected.CERTIFICATE_EXPIRED: 10,  # X509_V_ERR_CERT_HAS_EXPIRED
+    rejected.UNKNOWN_CA: 20,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+}
+Chain = Callable[[], list[x509.Certificate]]  # the leaf first, as far as OpenSSL got
+Judge = Callable[[SSL.Connection, Chain, int, int], int]  # …, depth, error or 0 ─► the alert, or 0
 
 
 def prepare(context: SSL.Context) -> None:
@@ -17,6 +32,35 @@ def prepare(context: SSL.Context) -> None:
     if lib.SSL_CTX_set1_curves_list(context._context, _GROUPS) != 1:
         raise RuntimeError("OpenSSL knows none of the groups " + _GROUPS.decode())
     context.clear_mode(_PARTIAL_WRITE)
+
+
+def set_judge(context: SSL.Context, mode: int, judge: Judge) -> object:
+    """As Context.set_verify, with a judge that chooses the alert. Keep the result as long as `context`."""
+
+    def asked(ok: int, store: Any) -> int:
+        index = lib.SSL_get_ex_data_X509_STORE_CTX_idx()
+        connection = SSL.Connection._reverse_mapping[lib.X509_STORE_CTX_get_ex_data(store, index)]
+        error = 0 if ok else lib.X509_STORE_CTX_get_error(store)
+        depth = lib.X509_STORE_CTX_get_error_depth(store)
+        alert = judge(connection, lambda: _chain(store), depth, error)
+        refusal = _ERRORS.get(alert, _ERRORS[rejected.BAD_CERTIFICATE])
+        lib.X509_STORE_CTX_set_error(store, refusal if alert else 0)
+        return int(alert == 0)
+
+    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", asked, error=0)
+    lib.SSL_CTX_set_verify(context._context, mode, callback)
+    return callback
+
+
+def _chain(store: Any) -> list[x509.Certificate]:
+    """The chain that OpenSSL has built, leaf first. Its certificates are ours to free: X509 does."""
+    stack = lib.X509_STORE_CTX_get1_chain(store)
+    if stack == ffi.NULL:
+        return []
+    numbers = range(lib.sk_X509_num(stack))
+    found = [crypto.X509._from_raw_x509_ptr(lib.sk_X509_value(stack, number)) for number in numbers]
+    lib.sk_X509_free(stack)
+    return [one.to_cryptography() for one in found]
 
 
 def resumed(connection: SSL.Connection) -> bool:

@@ -66,6 +66,7 @@ class ServerContext:
         self.alpn = tuple(name.encode() for name in alpn)
         self._roots = _certificates(trust_pem)
         self._keylog = keylog
+        self._judges: list[object] = []
         self._contexts = [self._context(identity) for identity in identities]
 
     def peer_check(self, _: str) -> PeerCheck:
@@ -103,7 +104,7 @@ class ServerContext:
         mode = SSL.VERIFY_PEER
         if self.spec.client_certificates == "required":
             mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-        context.set_verify(mode, _checked)
+        self._judges.append(openssl.set_judge(context, mode, _checked))
         _believe(context, self._roots)
         for root in self._roots:  # so that the client knows which certificate to show
             context.add_client_ca(root)
@@ -150,7 +151,7 @@ class ClientContext:
                 raise LocalProtocolError("a TLS client is to show a certificate, and has none")
             _use(self._context, identity)
         if spec.verify:
-            self._context.set_verify(SSL.VERIFY_PEER, _checked)
+            self._judge = openssl.set_judge(self._context, SSL.VERIFY_PEER, _checked)
         if spec.verify and spec.revocation == "staple":
             self._context.set_ocsp_client_callback(_checked_staple)
 
@@ -230,9 +231,9 @@ def _believe(context: SSL.Context, roots: tuple[x509.Certificate, ...]) -> None:
         store.add_cert(crypto.X509.from_cryptography(root))
 
 
-def _checked(connection: SSL.Connection, cert: crypto.X509, error: int, depth: int, ok: int) -> bool:
+def _checked(connection: SSL.Connection, chain: openssl.Chain, depth: int, error: int) -> int:
     peer: PeerCheck = connection.get_app_data()
-    return peer.certificate(connection, cert.to_cryptography(), error, depth, bool(ok))
+    return peer.judge(chain, depth, error)
 
 
 def _checked_staple(connection: SSL.Connection, staple: bytes, _: object) -> bool:

@@ -17,8 +17,9 @@ from netlab.pki.verify import Expected, verify, verify_status
 class PeerCheck:
     """Judges the peer's certificate while the handshake runs, so that it fails with an alert.
 
-    OpenSSL judges first, from the root to the leaf, and has its own alerts for what it finds; when it has
-    found nothing, ours decides. `rejected` is what failed, in words; `chain` what the peer showed.
+    OpenSSL builds a chain and asks about each certificate in it, from the root to the leaf. What it finds
+    wrong stays wrong; our verifier finds the words, and what OpenSSL doesn't look for. `rejected` is what
+    failed; `trusted` the chain, leaf to root, where nothing has.
     """
 
     def __init__(
@@ -34,35 +35,30 @@ class PeerCheck:
         self._pins = pins
         self._purpose = purpose
         self._revocation: Literal["none", "staple", "crl"] = revocation
-        self._seen: dict[int, x509.Certificate] = {}
         self.rejected: Rejected | None = None
-        self.trusted: tuple[x509.Certificate, ...] = ()  # leaf to root
+        self.trusted: tuple[x509.Certificate, ...] = ()
         self.stapled = False  # a good OCSP status came with it
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time(), UTC)
 
-    def certificate(
-        self, connection: SSL.Connection, certificate: x509.Certificate, error: int, depth: int, ok: bool
-    ) -> bool:
-        """OpenSSL's question about one certificate of the chain: False ends the handshake."""
-        self._seen[depth] = certificate
-        if ok and depth > 0:
-            return True
+    def judge(self, chain: openssl.Chain, depth: int, error: int) -> int:
+        """OpenSSL's question about one certificate of the chain, with what it found wrong (0: nothing): the
+        alert that ends the handshake, or 0."""
+        if depth > 0 and not error:
+            return 0
         expected = Expected(self._roots, self._name, self.now(), self._pins, self._purpose)
-        verdict = verify(self._presented(connection), expected)
+        try:
+            verdict = verify(chain(), expected)
+        except ValueError as failure:  # what OpenSSL could read, and cryptography can't
+            verdict = Rejected("chain", f"a certificate can't be read: {failure}")
         if not isinstance(verdict, Rejected):
             self.trusted = verdict
-            if ok:
-                return True
+            if not error:
+                return 0
             verdict = Rejected("chain", f"certificate {depth} of the chain: {openssl.words(error)}")
         self.rejected = verdict
-        return False
-
-    def _presented(self, connection: SSL.Connection) -> list[x509.Certificate]:
-        """A server does not know its client's chain before the handshake's end, but what was seen of it."""
-        shown = connection.get_peer_cert_chain(as_cryptography=True)
-        return list(shown) if shown else [self._seen[depth] for depth in sorted(self._seen)]
+        return verdict.alert
 
     def staple(self, connection: SSL.Connection, staple: bytes) -> bool:
         """OpenSSL's question about the OCSP response (empty: none). A resumed session has none to judge."""

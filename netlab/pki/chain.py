@@ -24,6 +24,14 @@ _LONGEST = 8  # certificates in a path
 _RSA_BITS = 2048
 _EC_BITS = 256
 _WEAK_HASHES = ("md5", "sha1")
+# What cryptography raises for extensions and keys that are no good.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _UNDERSTOOD = (
     x509.BasicConstraints,
     x509.KeyUsage,
@@ -93,7 +101,7 @@ def check_path(certificates: Sequence[x509.Certificate], purpose: Purpose) -> Re
     for depth, certificate in enumerate(certificates):
         try:
             cause = _fault(certificate, depth, purpose)
-        except (ValueError, UnsupportedAlgorithm) as error:  # of extensions or keys that can't be read
+        except UNREADABLE as error:
             cause = f"can't be read: {error}"
         if cause:
             return Rejected("chain", f"the certificate of {label(certificate)} {cause}")

@@ -12,7 +12,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from netlab.pki.chain import Purpose, check_dates, check_path, path
+from netlab.pki.chain import UNREADABLE, Purpose, check_dates, check_path, path
 from netlab.pki.names import matches, names_of
 from netlab.pki.rejected import (
     BAD_CERTIFICATE_STATUS_RESPONSE,
@@ -47,15 +47,18 @@ def verify(
 
     `presented`: what the peer showed, its own certificate first.
     """
-    found = path(presented, expected.roots)
-    if isinstance(found, Rejected):
-        return found
-    rejected = (
-        check_path(found, expected.purpose)
-        or check_dates(found, expected.now)
-        or _check_name(found[0], expected.name)
-        or _check_pins(found, expected.pins)
-    )
+    try:
+        found = path(presented, expected.roots)
+        if isinstance(found, Rejected):
+            return found
+        rejected = (
+            check_path(found, expected.purpose)
+            or check_dates(found, expected.now)
+            or _check_name(found[0], expected.name)
+            or _check_pins(found, expected.pins)
+        )
+    except UNREADABLE as error:
+        return Rejected("chain", f"a certificate can't be read: {error}")
     return rejected or found
 
 

@@ -56,9 +56,11 @@ class Pair:
     async def ask(self, spec: TlsClient | None = None, name: str = NAME) -> TlsStream:
         """A connection, one word there and back, and its end."""
         stream = await self.connect(spec, name)
-        await stream.write(b"word")
-        assert await stream.read() == b"word"
-        await stream.close()
+        try:
+            await stream.write(b"word")
+            assert await stream.read() == b"word"
+        finally:
+            await stream.close()
         return stream
 
     def handshakes(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
