@@ -351,6 +351,8 @@ class Codec(Sender):
         if len(body) < 4:
             raise PeerError(ErrorCodes.FRAME_SIZE_ERROR, "PUSH_PROMISE too short")
         promised = struct.unpack_from(">L", body)[0] & 0x7FFF_FFFF
+        if not promised:
+            raise PeerError(ErrorCodes.PROTOCOL_ERROR, "the promise of stream 0")
         self._begin_block(_Block(frame, body[4:], promised), events)
 
     def _on_ping(self, frame: Frame, events: list[HttpEvent]) -> None:

@@ -21,6 +21,7 @@ from netlab.proto.http2_headers import write_response, write_trailers
 from netlab.proto.http2_priority import DEFAULT, Priority
 
 NO_STREAM_YET = 2**31 - 1  # last stream of the first GOAWAY of a shutdown (RFC 9113 section 6.8)
+_WINDOW = 65_535  # that each connection begins with, and nobody can make smaller (section 6.9.2)
 _REMEMBERED = 1024  # closed streams of which we know how they ended
 
 
@@ -81,7 +82,8 @@ class Sender(ABC):
         self._h2.initiate_connection()
         if not client:
             self._h2.receive_data(frames.PREFACE)  # which the FrameReader takes
-        self._h2.increment_flow_control_window(limits.connection_window - 65_535)
+        if limits.connection_window > _WINDOW:
+            self._h2.increment_flow_control_window(limits.connection_window - _WINDOW)
         self._out = bytearray()
         self._streams: dict[int, Stream] = {}
         self._closed: OrderedDict[int, str] = OrderedDict()  # "ended", "ours" or "theirs"
