@@ -11,7 +11,7 @@ from typing import Any
 
 from netlab.lab.events import EventStream
 from netlab.model.event import Event
-from netlab.model.roles import ClientSpec, RoleSpec
+from netlab.model.roles import ClientSpec, DatagramsSpec, RoleSpec
 from netlab.plan.ops import StartRole
 
 TAIL_LINES = 12
@@ -82,7 +82,8 @@ class RoleProcess:
         """
         self.exit_code = code
         self.status = describe_exit(code)
-        finished = code == 0 and (self.spec.kind in ("client", "command"))
+        sends = isinstance(self.spec, DatagramsSpec) and self.spec.to != ""
+        finished = code == 0 and (sends or self.spec.kind in ("client", "command"))
         self.state = RoleState.DONE if finished else RoleState.FAILED
         self.pid = 0
 

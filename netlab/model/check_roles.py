@@ -14,6 +14,7 @@ from netlab.model.roles import (
     CdnSpec,
     ClientSpec,
     CommandSpec,
+    DatagramsSpec,
     NameserverSpec,
     OcspSpec,
     ProxySpec,
@@ -54,6 +55,8 @@ def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:
             yield ("origin",), spec.origin
         case AppSpec(database=str(database)):
             yield ("database",), database
+        case DatagramsSpec() if spec.to:
+            yield ("to",), spec.to
         case BalancerSpec():
             for index, upstream in enumerate(spec.upstreams):
                 yield ("upstreams", index), upstream
@@ -69,7 +72,9 @@ def port_of(spec: RoleSpec) -> int | None:
     """The port on which a role listens; None where it doesn't, or nobody knows."""
     if isinstance(spec, CommandSpec):
         return spec.ready_port
-    return None if isinstance(spec, ClientSpec) else spec.listen
+    if isinstance(spec, ClientSpec) or (isinstance(spec, DatagramsSpec) and spec.to):
+        return None
+    return spec.listen
 
 
 def _check_ports(draft: Draft, name: str, node: Node) -> None:

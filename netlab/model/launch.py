@@ -42,7 +42,6 @@ class ResponderLaunch(BaseModel):
     crl_der_base64: str
 
 
-
 class Launch(BaseModel):
     """The JSON document on descriptor NETLAB_SPEC_FD.
 

@@ -291,6 +291,18 @@ class OcspSpec(_Spec):
     listen: Port = 80
 
 
+class DatagramsSpec(_Spec):
+    """UDP traffic. With `to` (`node:port`): sends `count` datagrams of `size` bytes (UDP payload), one every
+    `interval`, and ends. Without: counts those that come to `listen`. Nothing is sent again."""
+
+    kind: Literal["datagrams"] = "datagrams"
+    listen: Port = 9
+    to: Upstream | Literal[""] = ""
+    count: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    interval_ns: DurationNs = Field(1_000_000, alias="interval")
+    size: Annotated[int, Field(ge=20, le=65_507)] = 200
+
+
 class CommandSpec(_Spec):
     """Any program. It is ready when `ready_port` accepts TCP, or at once without one."""
 
@@ -310,6 +322,7 @@ RoleSpec = Annotated[
     | AppSpec
     | DatabaseSpec
     | OcspSpec
+    | DatagramsSpec
     | CommandSpec,
     Field(discriminator="kind"),
 ]

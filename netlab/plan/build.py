@@ -43,6 +43,7 @@ _ORDER = (
     "resolver",
     "cdn",
     "command",
+    "datagrams",
     "client",
 )
 

@@ -9,6 +9,7 @@ from netlab.model.roles import (
     AppSpec,
     BalancerSpec,
     CdnSpec,
+    DatagramsSpec,
     NameserverSpec,
     ProxySpec,
     Record,
@@ -71,6 +72,8 @@ class Names:
                 return spec.model_copy(update={"origin": self.upstream(caller, spec.origin)})
             case AppSpec(database=str(database)):
                 return spec.model_copy(update={"database": self.upstream(caller, database)})
+            case DatagramsSpec() if spec.to:
+                return spec.model_copy(update={"to": self.upstream(caller, spec.to)})
             case BalancerSpec():
                 return spec.model_copy(update={"upstreams": self._upstreams(caller, spec.upstreams)})
             case ProxySpec():

@@ -74,7 +74,7 @@ def test_validate_json(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "suggestion": "did you mean `links`?",
     }
     assert main(["validate", "internet", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["nodes"] == 29
+    assert json.loads(capsys.readouterr().out)["nodes"] == 30
 
 
 def test_validate_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
