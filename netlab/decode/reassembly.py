@@ -7,7 +7,7 @@ everything up to it was there: the difference between the two is what a gap cost
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 
@@ -121,6 +121,11 @@ class Reassembly:
         if not 0 <= offset < len(self._data):
             raise IndexError(f"no byte at offset {offset} of a stream of {len(self._data)}")
         return bisect_right(self._ends, offset)
+
+    def delivered_before(self, time_ns: int, time_of: Callable[[int], int]) -> int:
+        """How many bytes could be read before `time_ns`; `time_of` says when a frame came."""
+        row = bisect_left(self._completers, time_ns, key=time_of)
+        return self._ends[row - 1] if row else 0
 
     def arrivals(self, start: int = 0, end: int | None = None) -> Iterator[Arrival]:
         """How the bytes from `start` to before `end` came, in the order of the stream."""

@@ -125,6 +125,15 @@ class Connection:
     def end(self) -> Moment:
         return Moment(self.packets[-1].time_ns, self.packets[-1].number)
 
+    @property
+    def plain(self) -> tuple[bytes, bytes]:
+        """TCP: what client and server said, without TLS and a PROXY header. Empty for QUIC."""
+        if self.view is None:
+            return b"", b""
+        if self.tls is not None:
+            return self.tls.client_plain.data, self.tls.server_plain.data
+        return self.view.up.since(self.up.shift), self.view.down.data
+
     @cached_property
     def _times(self) -> dict[int, int]:
         return {packet.number: packet.time_ns for packet in self.packets}
