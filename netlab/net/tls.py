@@ -24,6 +24,8 @@ TlsContext = ServerContext | ClientContext
 _RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
 _BATCH = 4 * _RECORD  # encrypted before the socket takes it
 _ROOM = 1024  # for what a batch's encryption adds, and a ticket or two
+_UNEXPECTED_MESSAGE = bytes.fromhex("15 0303 0002 02 0a")  # a fatal alert (RFC 8446 section 6)
+_EMPTY_REASON = "record layer failure"  # OpenSSL adds it to what the layer says
 
 
 class TlsStream:
@@ -41,6 +43,7 @@ class TlsStream:
             self._ssl = context.connection(self._peer)
         self._failure: TlsError | None = None
         self._ended = False
+        self._sent = False  # anything at all
         self._kept = False
         self.flow: Flow = inner.flow
         self.tls: TlsInfo | None = None
@@ -83,15 +86,20 @@ class TlsStream:
                         "the peer closed the connection during the TLS handshake"
                     ) from None
             except (SSL.Error, TlsError) as error:
-                # The alert goes out, so that the peer knows why; it may be gone already.
-                with contextlib.suppress(OSError):
-                    await self._flush()
+                with contextlib.suppress(OSError):  # it may be gone already
+                    await self._alert()
                 raise self._failed(error) from error
             else:
                 break
         await self._flush()
         if self._ssl.get_protocol_version() < SSL.TLS1_3_VERSION:
             self._keep_session()  # in TLS 1.3 tickets come later
+
+    async def _alert(self) -> None:
+        """Tell the peer why. Where OpenSSL keeps silent, as what came was never TLS, the alert is ours."""
+        await self._flush()
+        if not self._sent:
+            await self._inner.write(_UNEXPECTED_MESSAGE)
 
     def _failed(self, error: Exception) -> TlsError:
         if self._peer.rejected is not None:
@@ -121,6 +129,7 @@ class TlsStream:
     async def _flush(self) -> None:
         """Send what OpenSSL has to send."""
         while data := self._encrypted():
+            self._sent = True
             await self._inner.write(data)
             if len(data) < _BATCH + _ROOM:
                 break
@@ -216,6 +225,8 @@ def _sni(name: str) -> str:
 def _words(error: Exception) -> str:
     """OpenSSL's reasons; an alert is the peer's word."""
     reasons = [one[-1] for one in error.args[0]] if error.args and isinstance(error.args[0], list) else []
-    found = "; ".join(dict.fromkeys(reasons)) or str(error) or "TLS failed"
+    found = (
+        "; ".join(one for one in dict.fromkeys(reasons) if one != _EMPTY_REASON) or str(error) or "TLS failed"
+    )
     _, alert, name = found.partition(" alert ")
     return f"the peer refuses: alert {name}" if alert else found
