@@ -296,6 +296,14 @@ class Http3:
         if message is not None:
             self._cut(message, code)
 
+    def reset_unsent(self, stream: int, code: int = ErrorCode.INTERNAL_ERROR) -> None:
+        """End our direction by a reset, where it has not ended: what was sent is not whole."""
+        message = self._messages.get(stream)
+        if message is not None and not message.sent:
+            self._quic.reset_stream(stream, code)
+            message.sent = True
+            self._forget_if_done(message)
+
     def stop_reading(self, stream: int, code: int = ErrorCode.NO_ERROR) -> None:
         """The rest of the peer's message is not wanted (RFC 9114 section 4.1)."""
         message = self._messages.get(stream)
@@ -327,6 +335,7 @@ class Http3:
             self._messages.pop(message.stream, None)
 
     @property
-    def active(self) -> int:
-        """Streams whose messages are not both ended."""
-        return len(self._messages)
+    def headless(self) -> frozenset[int]:
+        """Streams on which the peer's head is not whole yet."""
+        waiting = (one.stream for one in self._messages.values() if one.phase is Phase.HEAD)
+        return frozenset(waiting)

@@ -68,7 +68,8 @@ class Setting(IntEnum):
 # Of HTTP/2, with no meaning here: an error wherever they are (RFC 9114 sections 7.2.8 and 7.2.4.1).
 RESERVED_FRAMES = frozenset((0x2, 0x6, 0x8, 0x9))
 _RESERVED_SETTINGS = frozenset((0x0, 0x2, 0x3, 0x4, 0x5))
-_WHOLE = frozenset(int(kind) for kind in FrameType if kind is not FrameType.DATA)
+KNOWN_FRAMES = frozenset(int(kind) for kind in FrameType)
+_WHOLE = KNOWN_FRAMES - {FrameType.DATA}
 _LARGEST = (1 << 62) - 1
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from netlab.proto.http3_frames import (
+    KNOWN_FRAMES,
     RESERVED_FRAMES,
     ErrorCode,
     FrameReader,
@@ -16,6 +17,7 @@ from netlab.proto.http3_frames import (
 
 # An encoded field section may be as long as a decoded one is allowed to be: more can't be meant well.
 MAX_FIELDS = 64 * 1024
+_NOT_ON_REQUESTS = RESERVED_FRAMES | KNOWN_FRAMES - {FrameType.DATA, FrameType.HEADERS}
 _MAX_CONTROL = 16 * 1024  # bytes of one frame on the control stream
 
 
@@ -62,7 +64,7 @@ class Message:
         if kind == FrameType.PUSH_PROMISE and self.is_client:
             # We sent no MAX_PUSH_ID, so any push ID is too large (RFC 9114 section 7.2.5).
             raise Http3Error(ErrorCode.ID_ERROR, "a push that was not allowed")
-        if kind in RESERVED_FRAMES or (kind in FrameType and kind not in (FrameType.DATA, FrameType.HEADERS)):
+        if kind in _NOT_ON_REQUESTS:
             raise Http3Error(ErrorCode.FRAME_UNEXPECTED, f"frame {kind:#x} on a request stream")
         if kind == FrameType.DATA and self.phase is not Phase.BODY:
             raise Http3Error(ErrorCode.FRAME_UNEXPECTED, "DATA before the head, or after the trailers")
@@ -107,7 +109,7 @@ class ControlStream:
             raise Http3Error(ErrorCode.FRAME_UNEXPECTED, "SETTINGS again")
         if kind == FrameType.MAX_PUSH_ID and self._is_client:
             raise Http3Error(ErrorCode.FRAME_UNEXPECTED, "MAX_PUSH_ID from a server")
-        if kind in FrameType and length > _MAX_CONTROL:
+        if kind in KNOWN_FRAMES and length > _MAX_CONTROL:
             raise Http3Error(ErrorCode.EXCESSIVE_LOAD, f"a control frame of {length} bytes")
         self._begun = True
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import QuicEvent, StreamDataReceived, StreamReset
+from aioquic.quic.connection import END_STATES, QuicConnection
+from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived, StreamReset
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.stream import QuicStream
@@ -67,6 +67,17 @@ class Connection(QuicConnection):
     def version(self) -> int:
         """The version that is spoken (RFC 9000 section 15)."""
         return self._version or 0
+
+    @property
+    def termination(self) -> ConnectionTerminated | None:
+        """Why nothing is sent or taken any more; None while the connection lives. aioquic's event for it
+        comes only when the closing period is over (RFC 9000 section 10.2)."""
+        return self._close_event if self._state in END_STATES else None
+
+    @property
+    def streams_allowed(self) -> int:
+        """How many request streams the peer lets us have opened since the beginning."""
+        return self._remote_max_streams_bidi
 
     # What the peer may send.
 
@@ -144,10 +155,6 @@ class Connection(QuicConnection):
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.receiver.is_finished:
             super().stop_stream(stream_id, error_code)
-
-    @property
-    def open_streams(self) -> int:
-        return len(self._streams)
 
 
 def transport_error(code: int) -> str:
