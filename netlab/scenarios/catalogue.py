@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import rest
+from netlab.scenarios import handshake, rest
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -15,6 +15,17 @@ _ALL = (
         tls=("1.2", "1.3"),
         cold=True,
         check_more=rest.client_of,
+    ),
+    Scenario(
+        "handshake",
+        "round trips before the first byte: TLS 1.2, TLS 1.3, resumed, QUIC, QUIC 0-RTT, at 50 ms",
+        handshake.stimulus,
+        handshake.judge,
+        http=("1.1", "2", "3"),
+        tls=("1.2", "1.3", "resumed", "0rtt"),
+        repeats=5,
+        interfaces=lambda _: (f"{handshake.CLIENT}:eth0", "lb:public", "proxy:eth0"),
+        needs={handshake.CLIENT: "it asks", "transit-eu": "its line is made 50 ms", "lb": "", "proxy": ""},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

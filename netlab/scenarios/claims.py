@@ -1,8 +1,6 @@
 """The rules of the verdicts of scenario A (`rest`): pure functions of its three variants.
 
-What "about" means is written here once: within the guide's range, or within TOLERANCE of its figure, a
-claim holds; within NEAR of it, partly; past that it is refuted. Round trips are counted, not timed, so
-they have no tolerance. A capture that lost packets proves nothing: every verdict is then `not run`.
+What "about" means is in `verdicts`. Round trips are counted, not timed, so they have no tolerance.
 """
 
 from __future__ import annotations
@@ -11,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from netlab.scenarios.verdicts import Finding, about, band, claim
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.story import Hop, Span, Variant
 
-TOLERANCE = 0.10
-NEAR = 0.25
 _FASTER = 1.5  # a hit that is not even this much faster than a miss is not "faster"
 
 Variants = dict[str, Variant]
@@ -23,15 +20,6 @@ Variants = dict[str, Variant]
 
 class _MissingError(Exception):
     """What the claim measures is not in the capture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a rule found: in words, the verdict, and the frames that prove it, by variant."""
-
-    measured: str
-    verdict: Verdict
-    evidence: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +42,12 @@ def rest_claims(variants: Sequence[Variant], flaws: Sequence[str]) -> tuple[Clai
     return tuple(_judged(rule, by_name, flaws) for rule in RULES)
 
 
-def band(value: float, low: float, high: float) -> Verdict:
-    """`holds` from `low` to `high`; `partly` within NEAR of the nearest bound; else `refuted`."""
-    if low <= value <= high:
-        return Verdict.HOLDS
-    return Verdict.PARTLY if low * (1 - NEAR) <= value <= high * (1 + NEAR) else Verdict.REFUTED
-
-
-def about(value: float, figure: float) -> Verdict:
-    """`band` of `figure` ± TOLERANCE."""
-    return band(value, figure * (1 - TOLERANCE), figure * (1 + TOLERANCE))
-
-
 def _judged(rule: Rule, variants: Variants, flaws: Sequence[str]) -> Claim:
     try:
         found = rule.judge(variants)
     except _MissingError as missing:
         found = Finding(f"no {missing} in the capture", Verdict.NOT_RUN, {})
-    if flaws and found.verdict is not Verdict.NOT_RUN:
-        measured = f"{' and '.join(flaws)}; what is there says {found.measured}"
-        found = Finding(measured, Verdict.NOT_RUN, found.evidence)
-    return Claim(
-        rule.id, rule.guide, rule.statement, rule.expected, found.measured, found.verdict, found.evidence
-    )
+    return claim(rule.id, rule.guide, rule.statement, rule.expected, found, flaws)
 
 
 def _variant(variants: Variants, name: str) -> Variant:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from netlab.scenarios.claims import RULES, about, band, rest_claims
+from netlab.scenarios.claims import RULES, rest_claims
+from netlab.scenarios.verdicts import about, band
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.story import Hop, Span, Variant
 
