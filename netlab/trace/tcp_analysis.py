@@ -1,7 +1,8 @@
 """What TCP did in one direction of a connection, from the packets of one interface.
 
 Sources: RFC 9293; RFC 5681 (duplicate acknowledgements, fast retransmit); RFC 2018 (SACK); RFC 6298
-(timeout); RFC 8985, section 7 (tail loss probe). Sequence numbers are unwrapped: offsets from the first byte after SYN.
+(timeout); RFC 8985, section 7 (tail loss probe). Sequence numbers are unwrapped: offsets count from the first
+byte after SYN.
 
 Retransmissions, their kinds, and bytes in flight are the sender's doing: give the packets of its interface.
 Gaps and disorder are the receiver's view: give those of its interface.

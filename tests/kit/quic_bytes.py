@@ -6,9 +6,11 @@ Every datagram is sighted at the client's interface and at the server's; some ar
 from __future__ import annotations
 
 import ssl
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from io import StringIO
+from ipaddress import ip_address
 from typing import Any
 
 from aioquic._buffer import Buffer
@@ -23,6 +25,7 @@ from aioquic.tls import CipherSuite, SessionTicket
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from netlab.decode.frame import Frame
 from netlab.decode.quic import Datagram
 from netlab.decode.tls_keys import KeyLog
 from tests.kit.tls_bytes import certificate_pem
@@ -55,6 +58,7 @@ class Network:
     lost_up: Loss = _keeps
     lost_down: Loss = _keeps
     retry: bool = False
+    negotiate: int = 0  # the only version that the server says it has, in a Version Negotiation packet
     client_address: tuple[str, int] = CLIENT
     now_ns: int = EPOCH_NS
     seen: list[tuple[int, str, Datagram]] = field(default_factory=list)
@@ -81,6 +85,10 @@ class Network:
         return tuple(
             one[2]._replace(frame=number) for number, one in enumerate(ordered, 1) if one[1] == place
         )
+
+    def frames(self, place: str) -> tuple[Frame, ...]:
+        """The same as frames of `place`:eth0."""
+        return tuple(udp_frame(one, place) for one in self.capture(place))
 
     # ---------------------------------------------------------------------------------- running
 
@@ -137,6 +145,9 @@ class Network:
     def _accept(self, data: bytes, source: tuple[str, int]) -> bool:
         header = pull_quic_header(Buffer(data=data), host_cid_length=8)
         original, retry_id = header.destination_cid, None
+        if self.negotiate and header.version != self.negotiate:
+            self._send(False, _negotiation(header, self.negotiate), source)
+            return False
         if self.retry:
             self._handler = self._handler or QuicRetryTokenHandler()
             if not header.token:
@@ -244,6 +255,21 @@ class Network:
         self.run(lambda: streams <= self.ended)
 
 
+def _negotiation(header: Any, version: int) -> bytes:
+    """RFC 9000, section 17.2.1."""
+    names = b"".join(bytes((len(one),)) + one for one in (header.source_cid, header.destination_cid))
+    return b"\x80" + bytes(4) + names + version.to_bytes(4, "big")
+
+
+def udp_frame(one: Datagram, node: str, interface: str = "eth0") -> Frame:
+    """An Ethernet frame with the datagram, checksums left 0."""
+    segment = struct.pack("!HHHH", one.src[1], one.dst[1], 8 + len(one.data), 0) + one.data
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0x4000, 64, 17, 0)
+    addresses = ip_address(one.src[0]).packed + ip_address(one.dst[0]).packed
+    data = bytes(12) + b"\x08\x00" + head + addresses + segment
+    return Frame(one.frame, one.time_ns, node, interface, len(data), data)
+
+
 @dataclass
 class Tickets:
     """What a client and a server keep between connections."""
@@ -278,6 +304,9 @@ def network(
     client.session_ticket = kept.client[-1] if kept.client else None
     server = configuration(is_client=False)
     server.certificate, server.private_key = certificate, load_pem_private_key(pem, None)
+
+    if options.get("negotiate"):
+        server.supported_versions = [options["negotiate"]]
 
     def make_server(original: bytes, retried: bytes | None) -> QuicConnection:
         return QuicConnection(
