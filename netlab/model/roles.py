@@ -186,7 +186,7 @@ class CdnSpec(_Spec):
     kind: Literal["cdn"] = "cdn"
     listen: Port = 443
     names: tuple[str, ...]
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     origin: Upstream
     origin_name: str
@@ -245,7 +245,7 @@ class ProxySpec(_Spec):
     kind: Literal["proxy"] = "proxy"
     listen: Port = 443
     names: tuple[str, ...]
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
@@ -266,7 +266,7 @@ class AppSpec(_Spec):
     kind: Literal["app"] = "app"
     listen: Port = 8080
     names: tuple[str, ...] = ()
-    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1",)
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     database: Upstream | None = None
     max_age_s: Annotated[int, Field(ge=0)] = 300

@@ -84,7 +84,8 @@ async def connect_quic(
 def _prepared(
     ctx: RoleContext, address: str, port: int, tls: TlsClient, name: str, alpn: tuple[str, ...]
 ) -> ClientLink:
-    key = Server(address, port, name, tls)
+    # A ticket may be used with or without early data.
+    key = Server(address, port, name, tls.model_copy(update={"early_data": False}))
     ticket = tickets_of(ctx).take(key) if tls.resume else None
     if ticket is not None and not tls.early_data:
         ticket.max_early_data_size = None

@@ -11,14 +11,12 @@ from netlab.model.roles import AppSpec
 from netlab.net.answers import answer_json, refuse, to_json
 from netlab.net.channel import Channels
 from netlab.net.channel_http import ChannelResources
-from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
-from netlab.net.http_server import serve_http
+from netlab.net.http_listen import listen_http
 from netlab.net.postgres import Database, DatabaseGoneError, Row
 from netlab.net.sample_bodies import SampleBodies
 from netlab.net.sockets import address_port
-from netlab.net.stream import Stream
 from netlab.policy.conditional import client_has
 from netlab.proto.http import Headers, ResponseHead
 
@@ -34,13 +32,11 @@ async def serve(spec: AppSpec, ctx: RoleContext) -> None:
     channels = Channels(ctx, database)
     app = _App(spec, ctx, database, channels)
 
-    async def handle(stream: Stream, peer: Peer) -> None:
-        await serve_http(ctx, stream, peer, app.handle)
-
     try:
         if database is None or await database.open():
             await channels.start()
-            ctx.ready(await ctx.listen(spec.listen, handle))
+            tls = spec.tls if spec.names else None
+            ctx.ready(await listen_http(ctx, spec.listen, spec.http, tls, app.handle))
         await ctx.stopped()
         await ctx.drain()  # who is being answered needs the database
     finally:

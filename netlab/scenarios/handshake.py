@@ -48,16 +48,12 @@ def ways(http: Sequence[HttpVersion], tls: Sequence[TlsChoice]) -> Iterator[tupl
 def stimulus(bench: Bench) -> None:
     """Every way, `repeats` times in turn, each on a new connection of one client."""
     chosen = tuple(ways(bench.http, bench.tls))
-    requests = [
-        _request(f"{_PRIMING} {version} {choice}", version, choice)
-        for version, choice in chosen
-        if choice in ("resumed", "0rtt")
-    ]
-    requests += [
-        _request(f"{version} {choice} {turn}", version, choice)
-        for turn in range(1, bench.repeats + 1)
-        for version, choice in chosen
-    ]
+    requests = []
+    for turn in range(1, bench.repeats + 1):
+        for version, choice in chosen:
+            if choice in ("resumed", "0rtt"):  # a ticket is used once
+                requests.append(_request(f"{_PRIMING} {version} {choice} {turn}", version, "resumed"))
+            requests.append(_request(f"{version} {choice} {turn}", version, choice))
     bench.say(f"{len(requests)} requests from {CLIENT}, at a round trip of 50 ms")
     with bench.link(OCEAN, f"delay={OCEAN_DELAY}"):
         refuse_failed(bench.ask(CLIENT, requests))
