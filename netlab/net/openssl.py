@@ -23,6 +23,7 @@ _ERRORS = {
     rejected.CERTIFICATE_EXPIRED: 10,  # X509_V_ERR_CERT_HAS_EXPIRED
     rejected.UNKNOWN_CA: 20,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 }
+_nowhere = ffi.new("char **")  # for an address that nobody reads
 Chain = Callable[[], list[x509.Certificate]]  # the leaf first, as far as OpenSSL got
 Judge = Callable[[SSL.Connection, Chain, int, int], int]  # …, depth, error or 0 ─► the alert, or 0
 
@@ -71,3 +72,8 @@ def resumed(connection: SSL.Connection) -> bool:
 def words(error: int) -> str:
     """What a number of an X.509 verification error means."""
     return bytes(ffi.string(lib.X509_verify_cert_error_string(error))).decode()
+
+
+def unsent(connection: SSL.Connection) -> int:
+    """Bytes that a connection on memory buffers has to send."""
+    return int(lib.BIO_get_mem_data(connection._from_ssl, _nowhere))

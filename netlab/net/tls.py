@@ -23,7 +23,7 @@ __all__ = ["ClientContext", "KeyLog", "ServerContext", "TlsContext", "TlsError",
 TlsContext = ServerContext | ClientContext
 _RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
 _BATCH = 4 * _RECORD  # encrypted before the socket takes it
-_ROOM = 1024  # for what a batch's encryption adds, and a ticket or two
+_ADDED = 64  # bytes by which a record is longer than what is in it, at most
 _UNEXPECTED_MESSAGE = bytes.fromhex("15 0303 0002 02 0a")  # a fatal alert (RFC 8446 section 6)
 _EMPTY_REASON = "record layer failure"  # OpenSSL adds it to what the layer says
 
@@ -44,6 +44,7 @@ class TlsStream:
         self._failure: TlsError | None = None
         self._ended = False
         self._sent = False  # anything at all
+        self._fed = 0  # bytes that the socket gave last
         self._kept = False
         self.flow: Flow = inner.flow
         self.tls: TlsInfo | None = None
@@ -128,21 +129,14 @@ class TlsStream:
 
     async def _flush(self) -> None:
         """Send what OpenSSL has to send."""
-        while data := self._encrypted():
+        while size := openssl.unsent(self._ssl):
             self._sent = True
-            await self._inner.write(data)
-            if len(data) < _BATCH + _ROOM:
-                break
-
-    def _encrypted(self) -> bytes:
-        try:
-            return self._ssl.bio_read(_BATCH + _ROOM)
-        except SSL.WantReadError:
-            return b""
+            await self._inner.write(self._ssl.bio_read(size))
 
     async def _fill(self) -> bool:
         """Give OpenSSL what has come; False at the end of the connection."""
         data = await self._inner.read(READ_SIZE)
+        self._fed = len(data)
         if data:
             self._ssl.bio_write(data)
         else:
@@ -158,40 +152,57 @@ class TlsStream:
                 with contextlib.suppress(OSError):  # the alert; the peer may be gone already
                     await self._flush()
                 raise self._failure
-            await self._flush()  # answers to what was no data
+            if openssl.unsent(self._ssl):  # answers to what was no data
+                await self._flush()
             await self._fill()
 
     def _decrypted(self, size: int) -> bytes:
         """What is there, at most `size` bytes. What ends the stream counts after the bytes before it."""
-        parts: list[bytes] = []
-        while size > 0 and self._failure is None and not self._ended:
+        part = self._record(size)
+        if not self._kept and part:
+            self._kept = True
+            self._keep_session()  # with the tickets that came before the first data
+        if len(part) + _ADDED >= self._fed or not part:
+            return part  # all that the last read of the socket brought, most often
+        parts = [part]
+        while part and (size := size - len(part)) > 0:
+            part = self._record(size)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _record(self, size: int) -> bytes:
+        """Of one record; empty where there is none, or the stream has ended or failed."""
+        if self._failure is None and not self._ended:
             try:
-                part = self._ssl.recv(min(size, _RECORD))
+                return self._ssl.recv(min(size, _RECORD))
             except SSL.WantReadError:
-                break
+                pass
             except SSL.ZeroReturnError:  # close_notify; without it the stream was cut, and that raises
                 self._ended = True
             except SSL.Error as error:
                 self._failure = self._failed(error)
-            else:
-                parts.append(part)
-                size -= len(part)
-        if parts and not self._kept:
-            self._kept = True
-            self._keep_session()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b""
 
     async def write(self, data: bytes) -> None:
         if self._failure is not None:
             raise self._failure
+        if len(data) <= _BATCH:
+            self._encrypt(data)
+            await self._flush()
+            return
         view = memoryview(data)
         for start in range(0, len(view), _BATCH):
-            try:
-                self._ssl.send(view[start : start + _BATCH])
-            except SSL.Error as error:
-                self._failure = self._failed(error)
-                raise self._failure from error
+            self._encrypt(view[start : start + _BATCH])
             await self._flush()
+
+    def _encrypt(self, data: bytes | memoryview) -> None:
+        if not data:
+            return
+        try:
+            self._ssl.send(data)
+        except SSL.Error as error:
+            self._failure = self._failed(error)
+            raise self._failure from error
 
     async def close(self) -> None:
         self._say_goodbye()

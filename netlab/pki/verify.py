@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from cryptography import x509
@@ -23,6 +24,7 @@ from netlab.pki.rejected import (
 from netlab.pki.revocation import check_crl, check_ocsp
 
 _MOST_NAMES = 5  # that an error lists
+_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,29 @@ def verify(
 
     `presented`: what the peer showed, its own certificate first.
     """
+    found = _path(tuple(presented), expected.roots, expected.purpose)
+    if isinstance(found, Rejected):
+        return found
+    rejected = (
+        check_dates(found, expected.now)
+        or _check_name(found[0], expected.name)
+        or _check_pins(found, expected.pins)
+    )
+    return rejected or found
+
+
+# Kept, as the same few chains come again and again: signatures are slow, and what is signed doesn't change.
+@lru_cache(maxsize=_KEPT)
+def _path(
+    presented: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...], purpose: Purpose
+) -> tuple[x509.Certificate, ...] | Rejected:
     try:
-        found = path(presented, expected.roots)
+        found = path(presented, roots)
         if isinstance(found, Rejected):
             return found
-        rejected = (
-            check_path(found, expected.purpose)
-            or check_dates(found, expected.now)
-            or _check_name(found[0], expected.name)
-            or _check_pins(found, expected.pins)
-        )
+        return check_path(found, purpose) or found
     except UNREADABLE as error:
         return Rejected("chain", f"a certificate can't be read: {error}")
-    return rejected or found
 
 
 def verify_status(
@@ -125,6 +137,7 @@ def pin(certificate: x509.Certificate) -> str:
     return b64encode(hashlib.sha256(info).digest()).decode()
 
 
+@lru_cache(maxsize=_KEPT)
 def _check_name(leaf: x509.Certificate, name: str) -> Rejected | None:
     if not name or matches(leaf, name):
         return None
