@@ -5,6 +5,7 @@ Whatever it changes in a lab it changes back, so that a lab that stays up is wha
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from netlab.lab.observing import setting, tcp_connections
 from netlab.model.event import Event, Flow
 from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec
 from netlab.model.topology import Topology
+from netlab.policy.tracing import new_traceparent
 from netlab.scenarios.scenario import Options, Say, Scenario
 from netlab.trace.run import RunPhase
 
@@ -36,6 +38,8 @@ class Bench:
         self.repeats = options.repeat or scenario.repeats
         self.http = options.http or scenario.http
         self.tls = options.tls or scenario.tls
+        # Every process of a role has the same seed; the requests of a run must not be taken for each other.
+        self._rng = random.Random(time.time_ns())  # noqa: S311 - identifiers, no secrets
         self.phases: list[RunPhase] = []
         self.asked: list[Event] = []
 
@@ -69,8 +73,12 @@ class Bench:
 
         `fields`: more of ClientSpec. Raises RoleError, LabError.
         """
+        told = tuple(
+            one if one.traceparent else one.model_copy(update={"traceparent": new_traceparent(self._rng)})
+            for one in requests
+        )
         spec = self.client(node).model_copy(
-            update={"requests": tuple(requests), "parallel": parallel, "pool": pool or Pool(), **fields}
+            update={"requests": told, "parallel": parallel, "pool": pool or Pool(), **fields}
         )
         return self.run(node, spec, timeout_s)
 

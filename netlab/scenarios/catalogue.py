@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, rest
+from netlab.scenarios import handshake, multiplex, objects, rest
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -26,6 +26,17 @@ _ALL = (
         repeats=5,
         interfaces=lambda _: (f"{handshake.CLIENT}:eth0", "lb:public", "proxy:eth0"),
         needs={handshake.CLIENT: "it asks", "transit-eu": "its line is made 50 ms", "lb": "", "proxy": ""},
+    ),
+    Scenario(
+        "multiplex",
+        "4 and 100 small objects at once: HTTP/1.1 on 1 and 6 connections, HTTP/2, HTTP/3",
+        multiplex.stimulus,
+        multiplex.judge,
+        http=("1.1", "2", "3"),
+        tls=("1.2", "1.3"),
+        repeats=3,
+        interfaces=lambda _: (f"{objects.CLIENT}:{objects.INTERFACE}", "lb:public"),
+        needs={objects.CLIENT: "it asks", "lb": "it is asked"},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
