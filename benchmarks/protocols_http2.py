@@ -14,8 +14,8 @@ import time
 from contextlib import ExitStack
 from typing import cast
 
-from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
-from hyperframe.frame import HeadersFrame, SettingsFrame, WindowUpdateFrame
+from hpack import Decoder, Encoder
+from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
 from benchmarks.protocols_load import compare, free_port, line_of, print_table, program, role
 from netlab.model.roles import AppSpec
@@ -23,15 +23,15 @@ from netlab.model.roles import AppSpec
 TARGET = 1.5
 STREAMS = 4
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 0, 1, 3, 4, 7
-_LAST_STREAM = 2**31 - 10
+_HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY = 1, 3, 4, 7
 
 
 class _Client(asyncio.Protocol):
     """One connection with STREAMS requests at a time, until `until`."""
 
-    def __init__(self, block: bytes, until: float, latencies: list[float]) -> None:
+    def __init__(self, first: bytes, block: bytes, until: float, latencies: list[float]) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._first = first
         self._block = block
         self._until = until
         self._latencies = latencies
@@ -39,7 +39,6 @@ class _Client(asyncio.Protocol):
         self._asked: dict[int, float] = {}
         self._next = 1
         self._got = b""
-        self._owed = 0  # of the connection's window
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
@@ -50,7 +49,8 @@ class _Client(asyncio.Protocol):
     def _ask(self) -> bytes:
         stream, self._next = self._next, self._next + 2
         self._asked[stream] = time.perf_counter()
-        return len(self._block).to_bytes(3, "big") + b"\x01\x05" + stream.to_bytes(4, "big") + self._block
+        block = self._first if stream == 1 else self._block
+        return len(block).to_bytes(3, "big") + b"\x01\x05" + stream.to_bytes(4, "big") + block
 
     def data_received(self, data: bytes) -> None:
         data, at, ended = self._got + data, 0, 0
@@ -88,20 +88,20 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionResetError("the server closed the connection"))
 
 
-def _block(port: int, path: str) -> bytes:
-    """The request's fields, compressed without the dynamic table, so that each request is the same bytes."""
+def _blocks(port: int, path: str) -> tuple[bytes, bytes]:
+    """The request's fields, compressed: for the first request, and for any that follows."""
     fields = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", f"127.0.0.1:{port}")]
     fields += [("user-agent", "load"), ("accept", "*/*")]
-    frame = HeadersFrame(1, Encoder().encode([NeverIndexedHeaderTuple(*field) for field in fields]))
-    return frame.data
+    encoder = Encoder()
+    return encoder.encode(fields), encoder.encode(fields)
 
 
 async def _load(port: int, connections: int, seconds: float, path: str) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     started = time.perf_counter()
-    block = _block(port, path)
-    clients = [_Client(block, started + seconds, latencies) for _ in range(connections)]
+    blocks = _blocks(port, path)
+    clients = [_Client(*blocks, started + seconds, latencies) for _ in range(connections)]
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
     async with asyncio.timeout(seconds + 10):

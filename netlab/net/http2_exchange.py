@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from email.utils import formatdate
+from functools import lru_cache
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.net.connection import Peer
@@ -66,6 +67,11 @@ def _on(head: ResponseHead, stream: int) -> ResponseHead:
     return ResponseHead(head.status, head.headers, "", stream, "2")
 
 
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 class Responder:
     """What all exchanges of a connection send with."""
 
@@ -115,7 +121,7 @@ class Responder:
         names = {name.lower() for name, _ in head.headers}
         added: tuple[tuple[str, str], ...] = ()
         if "date" not in names:
-            added = (("date", formatdate(usegmt=True)),)
+            added = (("date", _date(self._ctx.now_ns() // 1_000_000_000)),)
         if isinstance(body, bytes) and "content-length" not in names and head.status not in {204, 304}:
             added = (*added, ("content-length", str(len(body))))
         return ResponseHead(head.status, Headers((*head.headers, *added)), "", stream, "2")

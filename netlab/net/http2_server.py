@@ -206,13 +206,14 @@ class _Connection:
             self._give_up(exchange, reset_by_peer(event.code))
 
     def _begin(self, head: RequestHead) -> None:
+        headers = _as_mapping(head.headers)
         self.ctx.emit(
             "request-received",
             self.stream.flow,
             method=head.method,
             target=head.target,
-            traceparent=head.headers.get("traceparent"),
-            headers=_as_mapping(head.headers),
+            traceparent=headers.get("traceparent", ""),
+            headers=headers,
             version="2",
             stream=head.stream,
         )
@@ -258,6 +259,9 @@ class _Connection:
         if not task.cancelled() and task.exception() is not None:
             return  # a bug of ours, which ends the connection
         stream = exchange.request.stream
+        if not self.codec.is_known(stream):
+            self._forget(exchange)
+            return
         if self.codec.is_open(stream):
             self._responder.reset(stream, ErrorCodes.INTERNAL_ERROR)
         self.codec.consumed(stream, NO_STREAM_YET)

@@ -21,7 +21,7 @@ from netlab.proto.http2_headers import (
     section_size,
     write_request,
 )
-from netlab.proto.http2_priority import Priority, parse_priority
+from netlab.proto.http2_priority import DEFAULT, Priority, parse_priority
 from netlab.proto.http2_state import NO_STREAM_YET, Limits, Stream
 
 __all__ = ["NO_STREAM_YET", "PREFACE", "ClientCodec", "ErrorCodes", "Limits", "ServerCodec"]
@@ -83,7 +83,8 @@ class ServerCodec(Codec):
         if self.leaving:
             return False  # the client knows by GOAWAY that nobody acts on it
         self._highest = stream
-        if sum(1 for known in self._streams if known % 2) >= self.limits.streams:
+        most = self.limits.streams
+        if len(self._streams) >= most and sum(1 for known in self._streams if known % 2) >= most:
             raise PeerError(ErrorCodes.REFUSED_STREAM, "too many streams at once", stream)
         return True
 
@@ -98,8 +99,7 @@ class ServerCodec(Codec):
             raise PeerError(ErrorCodes.PROTOCOL_ERROR, "a stream that depends on itself", stream.id)
         head = read_request(fields, stream.id)
         self._expect(stream, head.headers, frame)
-        early = self._early.pop(stream.id, None)
-        stream.priority = early or parse_priority(head.headers.get("priority"))
+        stream.priority = self._early.pop(stream.id, None) or _priority(head.headers)
         stream.told = True
         events.append(head)
         if frame.ends_stream:
@@ -130,6 +130,11 @@ class ServerCodec(Codec):
             self._early[stream] = priority
             if len(self._early) > _EARLY:
                 self._early.popitem(last=False)
+
+
+def _priority(headers: Headers) -> Priority:
+    wanted = [value for name, value in headers if name == "priority"]
+    return parse_priority(", ".join(wanted)) if wanted else DEFAULT
 
 
 # RFC 9218 section 2.1: we ignore the priorities of RFC 7540.

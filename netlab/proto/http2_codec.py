@@ -32,6 +32,7 @@ from netlab.proto.http2_headers import (
 )
 from netlab.proto.http2_state import Limits, Sender, Stream
 
+_GOAWAY_SIZE = 17
 _TABLE = 4096  # of the compression of what we send, whatever more the peer would hold (RFC 7541 section 4.2)
 
 # Fields of the static table (RFC 7541 appendix A): all that h2 sees of the peer's field sections.
@@ -172,11 +173,10 @@ class Codec(Sender):
 
     def _feed(self, data: bytes) -> None:
         """Let h2 see a frame that is in order. What it still objects to concerns the connection: windows."""
-        self._out += self._h2.data_to_send()
         try:
             self._h2.receive_data(data)
         except ProtocolError as error:
-            self._h2.clear_outbound_data_buffer()  # its own GOAWAY
+            self._out += self._h2.data_to_send()[:-_GOAWAY_SIZE]  # its own comes last, and ours instead
             raise PeerError(ErrorCodes(error.error_code), str(error)) from error
 
     # Frames.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
@@ -56,19 +57,20 @@ def _split(fields: Fields, allowed: set[bytes]) -> tuple[dict[bytes, bytes], Fie
     return pseudo, regular
 
 
-def _headers(regular: Fields) -> Headers:
+def _headers(regular: Fields, authority: str = "") -> Headers:
     """Cookie crumbs become one field again (RFC 9113 section 8.2.3)."""
     crumbs = [value for name, value in regular if name == b"cookie"]
     if len(crumbs) > 1:
         first = next(index for index, field in enumerate(regular) if field[0] == b"cookie")
         regular[first] = (b"cookie", b"; ".join(crumbs))
         regular = [field for index, field in enumerate(regular) if index == first or field[0] != b"cookie"]
-    return Headers((name.decode("ascii"), value.decode("latin-1")) for name, value in regular)
+    found = [(name.decode("ascii"), value.decode("latin-1")) for name, value in regular]
+    return Headers([("host", authority), *found] if authority else found)
 
 
 def content_length(headers: Headers) -> int | None:
     """None without one. Raises MalformedError where there are several, or one that is no number."""
-    values = {value for line in headers.all("content-length") for value in line.split(",")}
+    values = {value for name, line in headers if name == "content-length" for value in line.split(",")}
     if not values:
         return None
     value = values.pop().strip()
@@ -84,9 +86,7 @@ def read_request(fields: Fields, stream: int) -> RequestHead:
     if not _TOKEN.fullmatch(method):
         raise MalformedError("a request without a method")
     authority = _authority(pseudo, regular)
-    headers = _headers(regular)
-    if authority:
-        headers = Headers((("host", authority), *headers))
+    headers = _headers(regular, authority)
     if method == b"CONNECT" and protocol is None:
         if not authority or b":path" in pseudo or b":scheme" in pseudo:
             raise MalformedError("CONNECT has an authority, and neither scheme nor path")
@@ -102,7 +102,8 @@ def read_request(fields: Fields, stream: int) -> RequestHead:
 def _authority(pseudo: dict[bytes, bytes], regular: Fields) -> str:
     """The authority, which Host must not contradict; Host is taken out of `regular`."""
     hosts = [value for name, value in regular if name == b"host"]
-    regular[:] = [field for field in regular if field[0] != b"host"]
+    if hosts:
+        regular[:] = [field for field in regular if field[0] != b"host"]
     authority = pseudo.get(b":authority")
     for host in hosts:
         if authority is not None and host.lower() != authority.lower():
@@ -138,8 +139,9 @@ def read_trailers(fields: Fields) -> Headers:
     return _headers(_split(fields, set())[1])
 
 
+@lru_cache(maxsize=512)
 def _field(name: str, value: str) -> HeaderTuple:
-    """Secrets stay out of the compression's table (RFC 7541 section 7.1.3)."""
+    """Secrets stay out of the compression's table (RFC 7541 section 7.1.3). Most fields come again."""
     raw = name.lower().encode("ascii")
     kind = NeverIndexedHeaderTuple if raw in _SECRET else HeaderTuple
     return kind(raw, value.strip(" \t").encode("latin-1"))

@@ -169,16 +169,14 @@ class Sender(ABC):
     def send(self, *events: HttpEvent) -> None:
         """Put events into `outgoing`. Data must fit `window`. A head or Data and an End after it, in one
         call, make one frame. Raises LocalProtocolError where an event may not come now."""
-        pending = list(events)
-        while pending:
-            event = pending.pop(0)
-            ends = bool(pending) and pending[0] == End(stream=_stream_of(event))
-            if ends and isinstance(event, RequestHead | ResponseHead | Data):
-                pending.pop(0)
-            try:
-                self._send(event, ends)
-            except (ProtocolError, KeyError, UnicodeEncodeError, ValueError) as error:
-                raise LocalProtocolError(f"{error!r}, sending {event}") from error
+        try:
+            for index, event in enumerate(events):
+                following = events[index + 1] if index + 1 < len(events) else None
+                if type(event) is End and index and _ends(events[index - 1], event):
+                    continue  # it went with the one before it
+                self._send(event, type(following) is End and _ends(event, following))
+        except (ProtocolError, KeyError, UnicodeEncodeError, ValueError) as error:
+            raise LocalProtocolError(f"{error!r}, sending {event}") from error
 
     def _send(self, event: HttpEvent, ends: bool) -> None:
         match event:
@@ -264,5 +262,11 @@ class Sender(ABC):
             self._closed.popitem(last=False)
 
 
-def _stream_of(event: HttpEvent) -> int:
-    return event.head.stream if isinstance(event, Promise) else event.stream
+def _ends(event: HttpEvent, end: End) -> bool:
+    """`end` may be a flag on the frame of `event`."""
+    if end.trailers or type(event) not in _WITH_END:
+        return False
+    return event.stream == end.stream and not (type(event) is ResponseHead and event.informational)
+
+
+_WITH_END = (RequestHead, ResponseHead, Data)
