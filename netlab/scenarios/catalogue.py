@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, multiplex, objects, rest
+from netlab.scenarios import handshake, hol, multiplex, objects, rest
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -36,7 +36,18 @@ _ALL = (
         tls=("1.2", "1.3"),
         repeats=3,
         interfaces=lambda _: (f"{objects.CLIENT}:{objects.INTERFACE}", "lb:public"),
-        needs={objects.CLIENT: "it asks", "lb": "it is asked"},
+        needs={objects.CLIENT: "it asks", "lb": "it is asked", "transit-eu": "its line is made longer"},
+    ),
+    Scenario(
+        "hol",
+        "head-of-line blocking: 50 objects at once under 0 to 5% loss, and which streams wait for what",
+        hol.stimulus,
+        hol.judge,
+        http=("1.1", "2", "3"),
+        tls=("1.2", "1.3"),
+        repeats=3,
+        interfaces=lambda _: (f"{objects.CLIENT}:{objects.INTERFACE}", ":".join(hol.SERVER)),
+        needs={objects.CLIENT: "it asks", "home-router": "its line loses packets", "lb": "it is asked"},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from netlab.scenarios.bench import Bench
 from netlab.scenarios.measured import asked, failures, unseen
@@ -15,10 +16,28 @@ from netlab.trace.findings import Findings
 from netlab.trace.recording import Recording
 from netlab.trace.table import Row, Spread, Table
 
-COUNTS = (4, 100)
 SIZE = 2000  # bytes, an icon's
+OCEAN = "transit-eu:atlantic"
 
-Pages = Mapping[tuple[int, str], Sequence[Page]]
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How many objects, and how far away: the round trip with the delay of the ocean's line."""
+
+    count: int
+    rtt_ms: int
+    ocean: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.count} at {self.rtt_ms} ms"
+
+
+FEW, MANY = Case(4, 40, "17.5ms"), Case(100, 40, "17.5ms")
+FAR = Case(100, 200, "97.5ms")  # Sydney, or a slow satellite
+CASES = (FEW, MANY, FAR)
+
+Pages = Mapping[tuple[str, str], Sequence[Page]]
 
 
 def stimulus(bench: Bench) -> None:
@@ -26,25 +45,34 @@ def stimulus(bench: Bench) -> None:
     tls = TLS_WAYS[bench.options.tls[0]] if bench.options.tls else TLS_WAYS["1.3"]
     for turn in range(1, bench.repeats + 1):
         bench.say(f"turn {turn} of {bench.repeats}")
-        for count in COUNTS:
-            for way in ways(bench.http):
-                ask_all(bench, f"{count} {way.title} {turn}", way, count, SIZE, tls)
+        for case in CASES:
+            with bench.link(OCEAN, f"delay={case.ocean}"):
+                for way in ways(bench.http):
+                    ask_all(bench, f"{case.title}: {way.title} {turn}", way, case.count, SIZE, tls)
 
 
 def judge(read: Recording) -> Findings:
     found = asked(read, CLIENT, INTERFACE)
-    groups: dict[tuple[int, str], list[Page]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Page]] = defaultdict(list)
     for prefix, page in pages(found):
-        count, _, rest = prefix.partition(" ")
-        groups[int(count), rest.rpartition(" ")[0]].append(page)
+        case, _, rest = prefix.partition(": ")
+        groups[case, rest.rpartition(" ")[0]].append(page)
     table = Table(
         f"Objects of {SIZE} bytes, all wanted at once",
-        ("objects", "way", "connections", "at once on one", "first, ms", "all, ms", "request, bytes"),
+        (
+            "objects, round trip",
+            "way",
+            "connections",
+            "at once on one",
+            "first, ms",
+            "all, ms",
+            "request, bytes",
+        ),
         tuple(
-            _row(count, way.title, groups[count, way.title])
-            for count in COUNTS
+            _row(case.title, way.title, groups[case.title, way.title])
+            for case in CASES
             for way in WAYS
-            if (count, way.title) in groups
+            if (case.title, way.title) in groups
         ),
         ("From the client's first packet; request: with its headers, as it is on the stream, the median.",),
     )
@@ -54,13 +82,13 @@ def judge(read: Recording) -> Findings:
     )
 
 
-def _row(count: int, title: str, group: Sequence[Page]) -> Row:
+def _row(case: str, title: str, group: Sequence[Page]) -> Row:
     first = Spread.of([page.first_ns / 1e6 for page in group])
     whole = Spread.of([page.all_ns / 1e6 for page in group])
     size = Spread.of([one.span.request_bytes for page in group for one in page.asked])
     return Row(
         (
-            count,
+            case,
             title,
             max(len(page.connections) for page in group),
             max(page.at_once for page in group),
@@ -72,8 +100,8 @@ def _row(count: int, title: str, group: Sequence[Page]) -> Row:
     )
 
 
-def _all_ms(groups: Pages, count: int, title: str) -> float | None:
-    spread = Spread.of([page.all_ns / 1e6 for page in groups.get((count, title), ())])
+def _all_ms(groups: Pages, case: Case, title: str) -> float | None:
+    spread = Spread.of([page.all_ns / 1e6 for page in groups.get((case.title, title), ())])
     return None if spread is None else spread.median
 
 
@@ -114,7 +142,7 @@ def _claims(groups: Pages, flaws: Sequence[str]) -> Iterator[Claim]:
     yield claim(
         "http3-four-times",
         "3.1",
-        "HTTP/3 can be four times faster than HTTP/1.1 (six connections, no loss)",
+        "HTTP/3 can be four times faster than HTTP/1.1 in some scenarios (six connections, no loss)",
         "4×",
         _four_times(groups, "HTTP/1.1 × 6"),
         flaws,
@@ -122,7 +150,7 @@ def _claims(groups: Pages, flaws: Sequence[str]) -> Iterator[Claim]:
     yield claim(
         "http3-four-times-one",
         "3.1",
-        "HTTP/3 can be four times faster than HTTP/1.1 (one connection)",
+        "HTTP/3 can be four times faster than HTTP/1.1 in some scenarios (one connection)",
         "4×",
         _four_times(groups, "HTTP/1.1 × 1"),
         flaws,
@@ -138,18 +166,18 @@ def _at_once(groups: Pages, title: str, right: Callable[[int], bool]) -> Finding
     return Finding(words, Verdict.HOLDS if right(most) else Verdict.REFUTED, {title: found[0].frames})
 
 
-def _ratio(groups: Pages, slow: str, fast: str) -> tuple[float, str] | None:
-    one, other = _all_ms(groups, COUNTS[-1], slow), _all_ms(groups, COUNTS[-1], fast)
+def _ratio(groups: Pages, slow: str, fast: str, case: Case = MANY) -> tuple[float, str] | None:
+    one, other = _all_ms(groups, case, slow), _all_ms(groups, case, fast)
     if one is None or other is None:
         return None
     return (
         one / other,
-        f"{COUNTS[-1]} objects: {slow} {one:.0f} ms, {fast} {other:.0f} ms = {one / other:.1f}×",
+        f"{case.title}: {slow} {one:.0f} ms, {fast} {other:.0f} ms = {one / other:.1f}×",
     )
 
 
 def _evidence(groups: Pages, *titles: str) -> dict[str, tuple[int, ...]]:
-    return {title: groups[COUNTS[-1], title][0].frames for title in titles if (COUNTS[-1], title) in groups}
+    return {title: groups[MANY.title, title][0].frames for title in titles if (MANY.title, title) in groups}
 
 
 def _faster(groups: Pages, slow: str, fast: str, least: float) -> Finding | None:
@@ -162,23 +190,25 @@ def _faster(groups: Pages, slow: str, fast: str, least: float) -> Finding | None
 
 
 def _four_times(groups: Pages, slow: str) -> Finding | None:
-    found = _ratio(groups, slow, "HTTP/3")
-    if found is None:
+    """ "In some scenarios": on any of the lines that were tried."""
+    tried = [one for case in CASES if (one := _ratio(groups, slow, "HTTP/3", case)) is not None]
+    if not tried:
         return None
-    verdict = Verdict.HOLDS if found[0] >= 4 else about(found[0], 4)
-    return Finding(found[1], verdict, _evidence(groups, slow, "HTTP/3"))
+    best = max(ratio for ratio, _ in tried)
+    verdict = Verdict.HOLDS if best >= 4 else about(best, 4)
+    return Finding("; ".join(words for _, words in tried), verdict, _evidence(groups, slow, "HTTP/3"))
 
 
 def _smaller(groups: Pages) -> Finding | None:
     sizes = {}
     for title in ("HTTP/1.1 × 6", "HTTP/2"):
-        group = groups.get((COUNTS[-1], title), ())
+        group = groups.get((MANY.title, title), ())
         spread = Spread.of([one.span.request_bytes for page in group for one in page.asked])
         if spread is None:
             return None
         sizes[title] = spread.median
     one, other = sizes.values()
-    words = f"a request takes {one:.0f} bytes in HTTP/1.1, {other:.0f} in HTTP/2 (the median of {COUNTS[-1]})"
+    words = f"a request takes {one:.0f} bytes in HTTP/1.1, {other:.0f} in HTTP/2 (the median of {MANY.count})"
     return Finding(
         words, Verdict.HOLDS if other < one else Verdict.REFUTED, _evidence(groups, "HTTP/1.1 × 6", "HTTP/2")
     )
