@@ -10,6 +10,7 @@ from netlab.model.roles import HttpVersion
 from netlab.net.context import RoleContext
 from netlab.net.http1_client import Http1Connection
 from netlab.net.http2_client import Http2Connection
+from netlab.net.http3_client import open_http3
 from netlab.net.stream import Stream
 from netlab.net.upstream import ClientConnection, Target, UpstreamError, failed
 
@@ -42,8 +43,6 @@ def _silence(target: Target, connect_s: float) -> str:
 
 
 async def _quic(ctx: RoleContext, target: Target, connect_s: float) -> ClientConnection:
-    from netlab.net.http3_client import open_http3  # aioquic is slow to import, and few need it
-
     if target.tls is None:
         raise UpstreamError(f"{target}: HTTP/3 needs TLS, and this is plain http")
     return await open_http3(ctx, target, connect_s)

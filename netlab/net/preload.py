@@ -13,7 +13,12 @@ import dns.rdataclass
 import dns.rdatatype
 
 _RECORDS = ("A", "AAAA", "NS", "CNAME", "SOA", "TXT", "MX", "SRV", "PTR", "HTTPS", "OPT")
-_MODULES = ("encodings.idna", "cryptography.hazmat.backends.openssl.backend")
+_MODULES = (
+    "encodings.idna",
+    "cryptography.hazmat.backends.openssl.backend",
+    "netlab.net.http3_client",  # slow to import: a trace would show it as the network's time
+    "netlab.net.http3_server",
+)
 
 
 def preload() -> None:
