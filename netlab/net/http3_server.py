@@ -164,8 +164,7 @@ class _Connection:
         self._multiplexer.forget(stream)
         self._exchanges.pop(stream, None)
         self._cancelled = max(0, self._cancelled - 1) if exchange.begun else self._cancelled
-        self._link.wake()
-        self._close_if_done()
+        self._link.wake()  # and then, if the role stops, the link is closed
 
     # Slow heads.
 
@@ -185,15 +184,16 @@ class _Connection:
 
     def sent(self) -> None:
         self._multiplexer.sent()
+        if self._ctx.stopping:
+            self._close_if_done()
 
     def stopping(self) -> None:
         """GOAWAY; the link ends when the last exchange has."""
         self._http.go_away()
         self._link.wake()
-        self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._ctx.stopping and not self._exchanges and not self._http.failed:
+        if self._ctx.stopping and not self._exchanges and self._link.quic.delivered:
             asyncio.get_running_loop().call_soon(self._link.close, int(ErrorCode.NO_ERROR))
 
     def ended(self, cause: str) -> None:

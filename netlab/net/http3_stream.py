@@ -56,10 +56,10 @@ class Incoming:
         self._news.set()
 
     def fail(self, error: Exception) -> None:
-        """What came is not given any more."""
-        if self._error is None and not (self.ended and not self._parts):
+        """It ends early: what came is not given any more. One that is whole stays so."""
+        if not self.ended and self._error is None:
             self._error = error
-        self.drop()
+            self.drop()
         self._news.set()
 
     def drop(self) -> None:

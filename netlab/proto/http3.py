@@ -184,8 +184,6 @@ class Http3:
         message = self._message(stream)
         if message is None:
             return
-        if not message.ended:
-            self._one_way.cancel(stream)
         message.ended = True
         if not self._is_client and not message.sent:
             self._quic.reset_stream(stream, ErrorCode.REQUEST_INCOMPLETE if not message.told else code)
@@ -273,7 +271,7 @@ class Http3:
 
     def _send_fields(self, stream: int, fields: Sequence[tuple[bytes, bytes]], end: bool) -> None:
         if not self.writable(stream):
-            return  # what QPACK's table learnt from it would be acknowledged by nobody
+            return
         block = self._one_way.encode(stream, fields)
         self._write(stream, encode_frame(FrameType.HEADERS, block), end)
 
@@ -323,7 +321,6 @@ class Http3:
             self._quic.reset_stream(message.stream, code)
         if not message.ended:
             self._quic.stop_stream(message.stream, code)
-            self._one_way.cancel(message.stream)
         self._drop(message)
 
     def _drop(self, message: Message) -> None:

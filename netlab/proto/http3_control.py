@@ -1,7 +1,7 @@
 """The unidirectional streams of HTTP/3: control (RFC 9114 section 6.2.1), and QPACK's two (RFC 9204).
 
-The peer's QPACK encoder must not make streams wait for its table (QPACK_BLOCKED_STREAMS 0), nor do we: a
-lost packet then holds up no stream but its own.
+Neither side's dynamic table is used: field sections are static references and Huffman code. So no stream
+waits for another one's packets (RFC 9204 section 2.1.2), and a small section can't become a huge one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from netlab.proto.http3_frames import (
 )
 from netlab.proto.http3_streams import MAX_FIELDS, ControlStream, OneWay
 
-_TABLE = 4096  # bytes of QPACK's dynamic table, each way
+_TABLE = 0  # bytes of QPACK's dynamic table
+_EMPTY = b"\0\0"  # a section without fields, which pylsqpack does not take
 
 
 class QuicStreams(Protocol):
@@ -86,24 +87,18 @@ class OneWayStreams:
     # QPACK.
 
     def decode(self, stream: int, block: bytes) -> Fields:
+        if block == _EMPTY:
+            return []
         try:
-            acknowledgement, fields = self._decoder.feed_header(stream, block)
+            _, fields = self._decoder.feed_header(stream, block)
         except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:
             code = ErrorCode.QPACK_DECOMPRESSION_FAILED
             raise Http3Error(code, "a field section that QPACK refuses") from error
-        if acknowledgement:
-            self._quic.send_stream_data(self._decoder_id, acknowledgement)
         return fields
 
     def encode(self, stream: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-        instructions, block = self._encoder.encode(stream, list(fields))
-        if instructions:
-            self._quic.send_stream_data(self._encoder_id, instructions)
+        _, block = self._encoder.encode(stream, list(fields))
         return block
-
-    def cancel(self, stream: int) -> None:
-        """What is left of a stream will not be decoded (RFC 9204 section 4.4.2)."""
-        self._quic.send_stream_data(self._decoder_id, self._decoder.cancel_stream(stream))
 
     # The peer's streams.
 
@@ -155,7 +150,7 @@ class OneWayStreams:
 
     def _on_control(self, frame: Frame) -> Iterator[GoAway]:
         if frame.kind == FrameType.SETTINGS:
-            self._on_settings(decode_settings(frame.payload))
+            self.settings = decode_settings(frame.payload)
         elif frame.kind == FrameType.GOAWAY:
             yield self._on_goaway(decode_id(frame.payload))
         elif frame.kind == FrameType.CANCEL_PUSH:
@@ -163,13 +158,6 @@ class OneWayStreams:
             raise Http3Error(ErrorCode.ID_ERROR, "CANCEL_PUSH of a push that was never promised")
         elif frame.kind == FrameType.MAX_PUSH_ID:
             self._on_max_push(decode_id(frame.payload))
-
-    def _on_settings(self, settings: dict[int, int]) -> None:
-        self.settings = settings
-        capacity = min(_TABLE, settings.get(Setting.QPACK_MAX_TABLE_CAPACITY, 0))
-        instructions = self._encoder.apply_settings(capacity, 0)
-        if instructions:
-            self._quic.send_stream_data(self._encoder_id, instructions)
 
     def _on_max_push(self, push: int) -> None:
         if push < self._max_push:

@@ -145,6 +145,11 @@ class Connection(QuicConnection):
             return 0
         return self._written.get(stream_id, 0) - stream.sender.highest_offset
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the peer has all that was sent on streams of both directions."""
+        return all(one.sender.is_finished for id_, one in self._streams.items() if not id_ & 2)
+
     def forget(self, stream_id: int) -> None:
         """Nothing more will be written to it, nor read."""
         self._written.pop(stream_id, None)
