@@ -54,13 +54,17 @@ class Reassembly:
         if offset > len(self._data):
             insort(self._waiting, _Piece(offset, self._added, carrier, payload))
             return
-        self._append(offset, payload, carrier, done)
-        taken = 0
-        for piece in self._waiting:
-            if piece.offset > len(self._data):
+        end, taken = offset + len(payload), 0
+        while True:
+            following = self._waiting[taken] if taken < len(self._waiting) else None
+            if following is not None and following.offset <= len(self._data):
+                self._append(following.offset, following.payload, following.frame, done)
+                taken += 1
+            elif len(self._data) < end:
+                upto = end if following is None else min(end, following.offset)
+                self._append(offset, payload[: upto - offset], carrier, done)
+            else:
                 break
-            self._append(piece.offset, piece.payload, piece.frame, done)
-            taken += 1
         del self._waiting[:taken]
 
     def _append(self, offset: int, payload: bytes, carrier: int, completer: int) -> None:

@@ -29,8 +29,8 @@ Kind = Literal["fast", "timeout", "probe"]
 
 
 class Retransmission(NamedTuple):
-    """Bytes [start, end) again. `first`: the frame that carried them first, 0 where the capture doesn't have
-    it (this is the receiver's side, and it was lost).
+    """Bytes [start, end) again. `first`: the frame that carried the first of them before, 0 where the capture
+    doesn't have it (this is the receiver's side, and it was lost).
 
     `kind`: "fast" where three duplicate acknowledgements, or SACK blocks for later bytes, had come;
     "probe" for the last segment sent again with others before it unacknowledged; else "timeout": nothing
@@ -235,7 +235,7 @@ class _Analyser:
 
     def _again(self, start: int, end: int, at: Moment, ip_id: int) -> None:
         state = self.state
-        copies = list(self._copies(start, end))
+        copies = list(self._copies(start))
         last = max((one.at for one in copies), default=None)
         waited = at.time_ns - last.time_ns if last is not None else 0
         asked = state.duplicates if start == state.una else 0
@@ -263,8 +263,9 @@ class _Analyser:
             return "fast"
         return "probe" if end >= state.highest and start > state.una else "timeout"
 
-    def _copies(self, start: int, end: int) -> Iterator[_Sent]:
-        return (one for one in self.state.segments if one.start < end and one.end > start)
+    def _copies(self, start: int) -> Iterator[_Sent]:
+        """What carried the first of these bytes before."""
+        return (one for one in self.state.segments if one.start <= start < one.end)
 
     def _fill(self, start: int, end: int, at: Moment) -> None:
         """Closes, shortens or splits the gaps that these bytes lie in."""

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
 
 @dataclass
 class Pair:
@@ -57,18 +59,26 @@ class Pair:
         return self.to_client.read()
 
 
-def tls_pair(directory: Path, name: str) -> Pair:
-    """A TLS 1.3 pair for the server `name`; the key log is a new file in `directory`."""
+def contexts(
+    directory: Path, name: str, version: str = "1.3", alpn: tuple[str, ...] = ("http/1.1",)
+) -> tuple[ssl.SSLContext, ssl.SSLContext, Path]:
+    """Of a client and of a server called `name`, and the client's key log, a new file in `directory`."""
     keylog = directory / f"{name}-{len(list(directory.iterdir()))}.keys"
     certificate = directory / f"{name}.pem"
     certificate.write_bytes(certificate_pem(name))
-    client_context = ssl.create_default_context(cafile=str(certificate))
-    client_context.keylog_filename = str(keylog)
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_context.load_cert_chain(certificate)
-    for context in (client_context, server_context):
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.set_alpn_protocols(["http/1.1"])
+    client = ssl.create_default_context(cafile=str(certificate))
+    client.keylog_filename = str(keylog)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    for context in (client, server):
+        context.minimum_version = context.maximum_version = _VERSIONS[version]
+        context.set_alpn_protocols(list(alpn))
+    return client, server, keylog
+
+
+def tls_pair(directory: Path, name: str) -> Pair:
+    """A TLS 1.3 pair for the server `name`; the key log is a new file in `directory`."""
+    client_context, server_context, keylog = contexts(directory, name)
     client_in, client_out, server_in, server_out = (ssl.MemoryBIO() for _ in range(4))
     client = client_context.wrap_bio(client_in, client_out, server_hostname=name)
     server = server_context.wrap_bio(server_in, server_out, server_side=True)
