@@ -1,15 +1,12 @@
-"""A node's kernel as a scenario sees it: its TCP connections, and settings changed for a while."""
+"""A node's kernel as a scenario sees it: its TCP connections, and the congestion control that they use."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from netlab.errors import InputError
-from netlab.fabric import sysctl
-from netlab.fabric.enter import enter, in_thread
+from netlab.fabric.congestion import control_routes
 from netlab.fabric.tcp_info import TcpInfo, sampling
 from netlab.lab.client import LabClient
 
@@ -29,28 +26,17 @@ def tcp_connections(lab: LabClient, node: str, port: int, every_s: float = 0.01)
 
 
 @contextmanager
-def setting(lab: LabClient, node: str, key: str, value: str) -> Iterator[None]:
-    """A network sysctl of a node, changed while the context lasts.
+def congestion_control(lab: LabClient, node: str, algorithm: str) -> Iterator[None]:
+    """Connections that a node makes or accepts while the context lasts use this algorithm.
 
-    Raises InputError where the kernel has no such sysctl, or does not take the value.
+    Raises InputError where the kernel has no such algorithm.
     """
     namespace = lab.namespace(node)
     try:
-        before = in_thread(lambda: _exchange(namespace, node, key, value))
+        control_routes(namespace, algorithm)
         try:
             yield
         finally:
-            in_thread(lambda: _exchange(namespace, node, key, before))
+            control_routes(namespace, "")
     finally:
         os.close(namespace)
-
-
-def _exchange(namespace: int, node: str, key: str, value: str) -> str:
-    """Set it; what it was."""
-    enter(namespace)
-    try:
-        before = Path(sysctl.path(key)).read_text(encoding="ascii").strip()
-        sysctl.write(key, value)
-    except OSError as error:
-        raise InputError(f"{node}: sysctl {key} = {value}: {error.strerror}") from error
-    return before

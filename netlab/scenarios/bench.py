@@ -14,7 +14,7 @@ from typing import Any
 
 from netlab.errors import LabError
 from netlab.lab.client import LabClient
-from netlab.lab.observing import setting, tcp_connections
+from netlab.lab.observing import congestion_control, tcp_connections
 from netlab.model.event import Event, Flow
 from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec
 from netlab.model.topology import Topology
@@ -122,7 +122,7 @@ class Bench:
     @contextmanager
     def congestion(self, node: str, algorithm: str) -> Iterator[None]:
         """Connections that the node opens or accepts from now on are controlled by this algorithm."""
-        with setting(self.lab, node, "net.ipv4.tcp_congestion_control", algorithm):
+        with congestion_control(self.lab, node, algorithm):
             yield
 
     @contextmanager

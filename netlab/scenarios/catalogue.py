@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, hol, multiplex, objects, rest
+from netlab.scenarios import handshake, hol, multiplex, objects, rest, tcp
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -48,6 +48,15 @@ _ALL = (
         repeats=3,
         interfaces=lambda _: (f"{objects.CLIENT}:{objects.INTERFACE}", ":".join(hol.SERVER)),
         needs={objects.CLIENT: "it asks", "home-router": "its line loses packets", "lb": "it is asked"},
+    ),
+    Scenario(
+        "tcp",
+        "what TCP does: handshake, slow start, repair of losses, flow control; reno, cubic and bbr",
+        tcp.stimulus,
+        tcp.judge,
+        repeats=3,
+        interfaces=lambda _: (f"{tcp.CLIENT}:eth0", f"{tcp.SERVER}:eth0"),
+        needs={tcp.CLIENT: "it downloads", tcp.SERVER: "it serves", "home-router": "its line loses packets"},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
