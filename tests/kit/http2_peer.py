@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -43,6 +43,11 @@ class Encoding:
 
     def __init__(self) -> None:
         self.encoder = Encoder()
+        self._decoder = Decoder()
+
+    def status(self, frame: HeadersFrame) -> str:
+        """Of the first response."""
+        return next(iter(self._decoder.decode(frame.data, raw=True)))[1].decode()
 
     def headers(self, stream: int, fields: Fields, *flags: str, ends: bool = True, **more: Any) -> bytes:
         frame = HeadersFrame(stream, self.encoder.encode(fields), flags=["END_HEADERS", *flags], **more)
