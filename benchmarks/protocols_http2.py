@@ -116,7 +116,11 @@ def main() -> None:
 
         port, connections, seconds, path = sys.argv[1:]
         print(json.dumps(uvloop.run(_load(int(port), int(connections), float(seconds), path))))
-        return
+    else:
+        _compare()
+
+
+def _compare() -> None:
     with ExitStack() as stack:
         port = free_port()
         sides = [stack.enter_context(role("app role", AppSpec(listen=port), port))]

@@ -99,7 +99,8 @@ class ServerCodec(Codec):
             raise PeerError(ErrorCodes.PROTOCOL_ERROR, "a stream that depends on itself", stream.id)
         head = read_request(fields, stream.id)
         self._expect(stream, head.headers, frame)
-        stream.priority = self._early.pop(stream.id, None) or _priority(head.headers)
+        known = stream.id in self._early
+        stream.priority = self._early.pop(stream.id) if known else _priority(head.headers)
         stream.told = True
         events.append(head)
         if frame.ends_stream:
