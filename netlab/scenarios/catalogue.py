@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, hol, multiplex, objects, rest, tcp
+from netlab.scenarios import handshake, hol, multiplex, objects, rest, tcp, udp
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -57,6 +57,20 @@ _ALL = (
         repeats=3,
         interfaces=lambda _: (f"{tcp.CLIENT}:eth0", f"{tcp.SERVER}:eth0"),
         needs={tcp.CLIENT: "it downloads", tcp.SERVER: "it serves", "home-router": "its line loses packets"},
+    ),
+    Scenario(
+        "udp",
+        "loss that nobody repairs: UDP beside TCP and QUIC on a line that loses 2%",
+        udp.stimulus,
+        udp.judge,
+        repeats=3,
+        interfaces=lambda _: (f"{udp.CLIENT}:{udp.INTERFACE}", ":".join(udp.SERVER), f"{udp.FAR}:eth0"),
+        needs={
+            udp.CLIENT: "it sends",
+            udp.FAR: "it counts",
+            "home-router": "its line loses packets",
+            "lb": "",
+        },
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

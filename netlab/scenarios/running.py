@@ -55,6 +55,7 @@ def run(scenario: Scenario, options: Options, say: Say) -> Outcome:
             scenario.check_topology(running)
             captured = _captured(lab, scenario, Bench(lab, scenario, options, running, say), folder)
             keys = lab.keys()
+            _write_qlogs(folder, lab.qlogs(), captured.times_ns)
         say("reading the capture")
         return _told(folder, scenario, captured, keys)
 
@@ -78,6 +79,13 @@ class _Captured:
 def _copy(folder: Path) -> Topology:
     """The copy of the topology, without the files that are beside the original."""
     return load(folder / "topology.yaml", files=False)
+
+
+def _write_qlogs(folder: Path, texts: dict[str, str], times_ns: tuple[int, int]) -> None:
+    for name, text in texts.items():
+        for file, content in qlog.files(name, text, times_ns):
+            (folder / "qlog").mkdir(exist_ok=True)
+            (folder / "qlog" / file).write_text(content, encoding="utf-8")
 
 
 def _told(folder: Path, scenario: Scenario, captured: _Captured, keys: str) -> Outcome:
