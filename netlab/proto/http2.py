@@ -11,7 +11,7 @@ from h2.settings import SettingCodes
 from netlab.errors import LocalProtocolError
 from netlab.proto import http2_frames as frames
 from netlab.proto.http import End, Headers, HttpEvent, Promise, RequestHead, Reset, ResponseHead
-from netlab.proto.http2_codec import METHOD_GET, STATUS_103, STATUS_200, Codec
+from netlab.proto.http2_codec import NO_FIELDS, STATUS_103, Codec
 from netlab.proto.http2_frames import PREFACE, Frame, PeerError
 from netlab.proto.http2_headers import (
     Fields,
@@ -90,7 +90,7 @@ class ServerCodec(Codec):
 
     def _open(self, frame: Frame, fields: Fields, events: list[HttpEvent]) -> None:
         stream = self._streams[frame.stream] = Stream(frame.stream, headed=True)
-        self._stand_in(frame, METHOD_GET)
+        self._stand_in(frame, NO_FIELDS)
         stream.receiving = not frame.ends_stream
         if section_size(fields) > self.limits.section:
             self._refuse(stream, 431)
@@ -196,7 +196,7 @@ class ClientCodec(Codec):
         stream.headed = True
         stream.bodiless = stream.bodiless or head.status in _BODILESS
         self._expect(stream, head.headers, frame)
-        self._stand_in(frame, STATUS_200)
+        self._stand_in(frame, NO_FIELDS)
         events.append(head)
         if frame.ends_stream:
             self._received_all(stream, End(stream=stream.id), events)
@@ -215,7 +215,7 @@ class ClientCodec(Codec):
             return
         self._feed(
             frames.frame(
-                frames.PUSH_PROMISE, frames.END_HEADERS, stream, struct.pack(">L", promised) + METHOD_GET
+                frames.PUSH_PROMISE, frames.END_HEADERS, stream, struct.pack(">L", promised) + NO_FIELDS
             )
         )
         self._streams[promised] = pushed = Stream(promised, sending=False)

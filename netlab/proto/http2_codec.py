@@ -2,7 +2,7 @@
 
 h2 keeps stream states, windows and the compression of what we send, and makes our frames. What the peer
 sends is split, checked and decompressed here first: h2 gets sound frames only, and in place of the peer's
-header blocks a stand-in of one field. So each fault gets the error that the RFC asks for (h2 ends the whole
+header blocks a stand-in. So each fault gets the error that the RFC asks for (h2 ends the whole
 connection for most), header lists cost what we allow, and GOAWAY leaves streams in flight alone (for h2 the
 connection is over with it).
 """
@@ -35,10 +35,9 @@ from netlab.proto.http2_state import Limits, Sender, Stream
 _GOAWAY_SIZE = 17
 _TABLE = 4096  # of the compression of what we send, whatever more the peer would hold (RFC 7541 section 4.2)
 
-# Fields of the static table (RFC 7541 appendix A): all that h2 sees of the peer's field sections.
-METHOD_GET = b"\x82"
-STATUS_200 = b"\x88"
-STATUS_103 = b"\x08\x03103"
+# All that h2 sees of the peer's field sections: no field at all, or that a response is informational.
+NO_FIELDS = b""
+STATUS_103 = b"\x08\x03103"  # a literal that is not indexed (RFC 7541 section 6.2.2)
 
 
 @dataclass(slots=True)
@@ -286,8 +285,7 @@ class Codec(Sender):
     def _on_promise(self, stream: int, promised: int, fields: Fields, events: list[HttpEvent]) -> None: ...
 
     def _stand_in(self, frame: Frame, fields: bytes) -> None:
-        """Show h2 a section of the same effect; `fields` are from the static table, so that its
-        decompression has no state."""
+        """Show h2 a section of the same effect, of which its decompression keeps no state."""
         flags = frames.END_HEADERS | (frame.flags & frames.END_STREAM)
         self._feed(frames.frame(frames.HEADERS, flags, frame.stream, fields))
 
@@ -299,7 +297,7 @@ class Codec(Sender):
             raise PeerError(ErrorCodes.PROTOCOL_ERROR, "trailers without END_STREAM", stream.id)
         trailers = read_trailers(fields)
         self._check_length(stream, ended=True)
-        self._stand_in(frame, STATUS_200)
+        self._stand_in(frame, NO_FIELDS)
         self._received_all(stream, End(trailers, stream.id), events)
 
     def _expect(self, stream: Stream, headers: Headers, frame: Frame) -> None:
