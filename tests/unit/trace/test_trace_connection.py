@@ -135,7 +135,7 @@ def test_http2_requests_at_once(tmp_path: Path) -> None:
 
 def test_quic_first_contact_resumption_and_retry() -> None:
     tickets = Tickets()
-    expected = [
+    expected: list[tuple[dict[str, object], int, str]] = [
         ({"tickets": tickets}, 2, ""),
         ({"tickets": tickets}, 1, "accepted"),
         ({"retry": True}, 3, ""),
@@ -148,7 +148,7 @@ def test_quic_first_contact_resumption_and_retry() -> None:
         (found,) = connections(made.frames("client"), made.keys)
         assert (found.transport, found.http, found.missing) == ("quic", "3", ())
         assert (found.handshake.version, found.handshake.early_data) == ("TLS 1.3", early)
-        assert found.handshake.retry == ("retry" in options)
+        assert found.handshake.retry is ("retry" in options)
         assert found.round_trips is not None
         assert found.round_trips.count == trips, found.round_trips
         assert found.round_trips.by_time == pytest.approx(trips, abs=0.02)
