@@ -148,7 +148,7 @@ def test_every_role_knows_the_trace_and_who_the_client_is(tmp_path: Path) -> Non
         assert fields["x-real-ip"] == "127.0.0.1"
         assert fields["x-auth-subject"] == "alice"
         assert fields["x-forwarded-proto"] == "https"
-        assert fields["via"] == "1.1 cdn, 1.1 proxy"
+        assert fields["via"] == "2.0 cdn, 1.1 proxy"
 
 
 def test_flows_of_both_ends_mirror(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_flows_of_both_ends_mirror(tmp_path: Path) -> None:
         _, local, local_port, remote, remote_port = opened["flow"]
         assert accepted["flow"] == ["tcp", remote, remote_port, local, local_port], made.evidence()
         (handshake,) = client.events("tls-handshake")
-        assert (handshake["version"], handshake["alpn"]) == ("TLSv1.3", "http/1.1"), handshake
+        assert (handshake["version"], handshake["alpn"]) == ("TLSv1.3", "h2"), handshake
         assert "CLIENT_TRAFFIC_SECRET_0" in client.keylog.read_text()
         assert "SERVER_TRAFFIC_SECRET_0" in made.proxy.keylog.read_text()
         (chosen,) = made.balancer.events("upstream-chosen")
