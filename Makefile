@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links docs clean
+.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-netem docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -41,6 +41,9 @@ bench: setup  ## figures beside their floors (root; minutes; not part of the tes
 
 bench-links: setup  ## how true links are, beside the targets (root)
 	$(PY) -m benchmarks links
+
+bench-netem: setup  ## the same for netem, in the guest kernel, as far as its processor goes (root, Debian 12)
+	$(GUEST) --timeout 600 -- $(PY) -m benchmarks.links netem
 
 docs: setup  ## generated pages and the JSON Schema
 	$(PY) -m netlab.cli.reference

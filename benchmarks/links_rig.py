@@ -16,10 +16,12 @@ from netlab.fabric.enter import enter, in_thread
 from netlab.fabric.kernel import Kernel
 from netlab.model.impairment import Impairment
 from netlab.plan.ops import (
+    MIDDLE,
     WIRE,
     AddAddress,
     CreateNamespace,
     CreateVeth,
+    CrossConnect,
     Operation,
     Port,
     SetOffloads,
@@ -59,10 +61,11 @@ def hosts(number: int) -> list[Operation]:
 
 
 def link(backend: Backend, number: int, impairment: Impairment) -> list[Operation]:
-    """The link of `a` and `b`, through the relay's namespace or not."""
+    """The link of `a` and `b`, through a namespace in its middle or not."""
     ends = [Port(f"{side}{number}", "eth0", f"02:00:00:00:{number:02x}:0{at}", 1500) for at, side in _SIDES]
-    middle = [Port(WIRE, f"{side}{number}", f"02:00:00:01:{number:02x}:0{at}", 1500) for at, side in _SIDES]
-    pairs = list(zip(ends, middle, strict=True)) if backend == "wire" else [(ends[0], ends[1])]
+    node = _MIDDLES.get(backend, "")
+    middle = [Port(node, f"{side}{number}", f"02:00:00:01:{number:02x}:0{at}", 1500) for at, side in _SIDES]
+    pairs = list(zip(ends, middle, strict=True)) if node else [(ends[0], ends[1])]
     operations: list[Operation] = [CreateVeth(one, other) for one, other in pairs]
     ports = [port for pair in pairs for port in pair]
     for port in ports:
@@ -73,11 +76,14 @@ def link(backend: Backend, number: int, impairment: Impairment) -> list[Operatio
             SetOffloads(port.node, port.interface, enabled=False),
             AddAddress(port.node, port.interface, f"10.0.0.{at}/24"),
         ]
-        if backend == "netem":
-            operations.append(SetQdisc(port.node, port.interface, impairment))
+    if backend == "netem":
+        inner = [port.interface for port in middle]
+        operations.append(CrossConnect(f"link{number}", MIDDLE, inner[0], inner[1]))
+        operations += [SetQdisc(MIDDLE, name, impairment) for name in inner]
     return operations
 
 
+_MIDDLES = {"wire": WIRE, "netem": MIDDLE}
 _SIDES = ((1, "a"), (2, "b"))
 
 
@@ -85,7 +91,7 @@ _SIDES = ((1, "a"), (2, "b"))
 def rig(backend: Backend, impairment: Impairment, idle_links: int = 0) -> Iterator[Rig]:
     """A link of that impairment both ways, and `idle_links` more in the same relay."""
     kernel, numbers = Kernel(), range(1 + idle_links)
-    operations: list[Operation] = [CreateNamespace(WIRE)] if backend == "wire" else []
+    operations: list[Operation] = [CreateNamespace(_MIDDLES[backend])] if backend in _MIDDLES else []
     for number in numbers:
         operations += hosts(number) + link(backend, number, impairment)
     kernel.apply(operations)
