@@ -187,6 +187,11 @@ class LabClient:
         paths = sorted((self.state / "keys").glob("*.keys"))
         return "".join(path.read_text(encoding="ascii", errors="replace") for path in paths)
 
+    def qlogs(self) -> dict[str, str]:
+        """The QUIC connections that have ended, by NODE.ROLE: a qlog document per line."""
+        paths = sorted((self.state / "qlog").glob("*.qlog"))
+        return {path.stem: text for path in paths if (text := path.read_text(encoding="utf-8"))}
+
     # The control socket.
 
     def ask(self, request: Message) -> Any:

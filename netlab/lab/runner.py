@@ -74,7 +74,9 @@ class Runner:
             log = self._file("logs", f"{process.node}.{process.role}.log")
             stack.callback(os.close, log)
             process.log_start = os.fstat(log).st_size
-            self._send(order, Hands(namespace, spec, events_out, keys, log), process)
+            qlog = self._file("qlog", f"{process.node}.{process.role}.qlog")
+            stack.callback(os.close, qlog)
+            self._send(order, Hands(namespace, spec, events_out, keys, log, qlog), process)
 
     def _send(self, order: Order, hands: Hands, process: RoleProcess) -> None:
         try:

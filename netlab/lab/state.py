@@ -22,7 +22,7 @@ from pathlib import Path
 from netlab.errors import HostError, InputError, LabError
 
 ROOT = Path("/run/netlab")
-SUBDIRECTORIES = ("logs", "keys", "files")
+SUBDIRECTORIES = ("logs", "keys", "qlog", "files")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?")
 
 

@@ -24,7 +24,7 @@ from netlab.fabric.enter import CLONE_NEWPID, unshare
 from netlab.lab import sandbox
 
 MAX_PACKET = 64 * 1024
-_DESCRIPTORS = 5
+_DESCRIPTORS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class Hands:
     events: int
     keys: int
     log: int
+    qlog: int
 
     def in_order(self) -> list[int]:
-        return [self.namespace, self.spec, self.events, self.keys, self.log]
+        return [self.namespace, self.spec, self.events, self.keys, self.log, self.qlog]
 
 
 def send_order(channel: socket.socket, order: Order, hands: Hands) -> None:
@@ -119,7 +120,7 @@ def _run(order: Order, hands: Hands) -> int:
     importlib.import_module(f"netlab.roles.{order.kind}")  # while the files of netlab can be read
     sandbox.name_process(f"{order.node}.{order.role}")
     sandbox.enter_node(hands.namespace, order.node, Path(order.files), private_tmp=True)
-    kept = (hands.spec, hands.events, hands.keys)
+    kept = (hands.spec, hands.events, hands.keys, hands.qlog)
     sandbox.close_all_except((0, 1, 2, *kept))
     for descriptor in kept:
         sandbox.make_inheritable(descriptor)
@@ -150,6 +151,7 @@ def _set_environment(order: Order, hands: Hands) -> None:
         "NETLAB_SPEC_FD": str(hands.spec),
         "NETLAB_EVENTS_FD": str(hands.events),
         "SSLKEYLOGFILE": f"/proc/self/fd/{hands.keys}",
+        "NETLAB_QLOG": f"/proc/self/fd/{hands.qlog}",
     }
     os.environ.clear()
     os.environ.update(environment | sandbox.node_environment(order.lab, order.node))

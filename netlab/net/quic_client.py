@@ -89,7 +89,7 @@ def _prepared(
     ticket = tickets_of(ctx).take(key) if tls.resume else None
     if ticket is not None and not tls.early_data:
         ticket.max_early_data_size = None
-    log = connection_log()
+    log = connection_log(tls.quic)
     quic = Connection(
         configuration=_configuration(ctx, tls, name, alpn, ticket, log),
         session_ticket_handler=lambda issued: tickets_of(ctx).keep(key, issued) if tls.resume else None,

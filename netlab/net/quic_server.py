@@ -149,7 +149,7 @@ class Listener:
     # Connections.
 
     def _opened(self, opening: Opening, address: Address) -> ServerLink:
-        log = connection_log()
+        log = connection_log(self.tls.quic)
         quic = Connection(
             configuration=self._configuration(log),
             original_destination_connection_id=opening.original_destination,

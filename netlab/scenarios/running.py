@@ -30,6 +30,7 @@ from netlab.scenarios.bench import Bench
 from netlab.scenarios.folder import default_folder, run_folder
 from netlab.scenarios.outcome import Outcome, outcome
 from netlab.scenarios.scenario import Options, Say, Scenario
+from netlab.trace import qlog
 from netlab.trace.run import RunCapture, RunPhase, RunRelay
 
 _CACHING = ("resolver", "cdn")

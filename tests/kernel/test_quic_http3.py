@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from netlab.net.upstream import Outgoing, UpstreamError
 from netlab.proto.http import ResponseHead
 from tests.kit.http3_pair import NAME, Pair, ask, paired, request
 from tests.kit.roles_in_process import until
+
+KINDS = ("HANDSHAKE_TRAFFIC_SECRET", "TRAFFIC_SECRET_0")
 
 
 def test_get_and_post(tmp_path: Path) -> None:
@@ -61,8 +64,7 @@ def test_what_events_and_key_log_say(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     paired(tmp_path, work)
     labels = sorted(line.split()[0] for line in keys.read_text().splitlines())
-    both = ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0")
-    both += ("SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0")
+    both = [f"{side}_{kind}" for side in ("CLIENT", "SERVER") for kind in KINDS]
     assert labels == sorted(2 * both), labels
 
 
@@ -132,7 +134,7 @@ def test_unsafe_early_data_is_too_early(tmp_path: Path) -> None:
         async with pair.connection(tls=early) as connection:
             monkey = connection._may_begin
 
-            async def at_once(outgoing: Outgoing) -> bool:
+            async def at_once(request: Outgoing) -> bool:
                 return False
 
             connection._may_begin = at_once  # type: ignore[method-assign]
@@ -238,3 +240,25 @@ def test_drain(tmp_path: Path) -> None:
             await until(connection.link.ended.is_set, "the server closes")
 
     paired(tmp_path, work, slow)
+
+
+def test_qlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides write the connection when it ends, and only where they are told to."""
+    path = tmp_path / "qlog"
+    monkeypatch.setenv("NETLAB_QLOG", str(path))
+
+    async def work(pair: Pair) -> None:
+        for tls in (TlsClient(), TlsClient(quic=Quic(qlog=True))):
+            async with pair.connection(tls=tls) as connection:
+                await ask(connection, "/a")
+        await until(lambda: len(pair.server.events("connection-closed")) == 2, "both ended")
+
+    paired(tmp_path, work, tls=TlsServer(quic=Quic(qlog=True)))
+    documents = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {one["qlog_version"] for one in documents} == {"0.3"}
+    traces = [one["traces"][0] for one in documents]
+    assert sorted(one["vantage_point"]["type"] for one in traces) == ["client", "server", "server"]
+    assert len({one["common_fields"]["ODCID"] for one in traces}) == 2
+    for trace in traces:
+        names = {event["name"] for event in trace["events"]}
+        assert {"transport:packet_sent", "transport:packet_received", "recovery:metrics_updated"} <= names
