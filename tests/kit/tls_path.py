@@ -78,6 +78,7 @@ class Http2:
     server: Secure
     together: int = 1
     piece: int = 1000
+    headers: tuple[tuple[str, str], ...] = ()
     answer: Callable[[str], bytes] = lambda path: b"answer to " + path.encode()
     done: set[int] = field(default_factory=set)
     waiting: list[tuple[int, bytes]] = field(default_factory=list)
@@ -94,6 +95,7 @@ class Http2:
         for path in paths:
             stream = self.asks.get_next_available_stream_id()
             fields = [(":method", "GET"), (":scheme", "https"), (":authority", NAME), (":path", path)]
+            fields += self.headers
             self.asks.send_headers(stream, fields, end_stream=True)
         self.client.send(self.asks.data_to_send())
 
