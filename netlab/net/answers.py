@@ -7,6 +7,10 @@ import json
 from netlab.net.exchange import Exchange
 from netlab.proto.http import Headers, ResponseHead
 
+_encode = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False
+).encode  # made once, as it is slow to make
+
 
 async def answer_json(
     exchange: Exchange, document: object, *fields: tuple[str, str], status: int = 200
@@ -24,7 +28,7 @@ async def refuse(exchange: Exchange, status: int, cause: str, *fields: tuple[str
 
 
 def to_json(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(document).encode()
 
 
 async def read_body(exchange: Exchange, limit: int) -> bytes | None:

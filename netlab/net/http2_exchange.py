@@ -179,7 +179,7 @@ class Responder:
             self.flow,
             status=status,
             bytes=size,
-            traceparent=request.headers.get("traceparent"),
+            traceparent=next((value for name, value in request.headers if name == "traceparent"), ""),
             version="2",
             stream=request.stream,
             **more,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.net.connection import Peer
@@ -43,6 +42,7 @@ class _Exchange(Http2Exchange):
     of the request's body is taken, and until when."""
 
     task: asyncio.Task[None] | None = None
+    runs = False  # the task has begun
     left = _LEFTOVER
     expiry: asyncio.TimerHandle | None = None
 
@@ -170,6 +170,8 @@ class _Connection:
                 async with asyncio.timeout(_GRACE_S):
                     await self._ponged.wait()
         self.codec.go_away()
+        for exchange in [one for one in self._exchanges.values() if one.task is None]:
+            self._stop_leftover(exchange)
         self.multiplexer.flush()
         self._rearm()
 
@@ -219,7 +221,6 @@ class _Connection:
         )
         exchange = self._exchanges[head.stream] = _Exchange(self._responder, self.peer, head)
         exchange.task = self._tasks.create_task(self._serve(exchange))
-        exchange.task.add_done_callback(partial(self._after, exchange))
 
     def _on_data(self, exchange: _Exchange, event: Data) -> None:
         if exchange.task is not None:
@@ -232,6 +233,7 @@ class _Connection:
 
     async def _serve(self, exchange: _Exchange) -> None:
         stream = exchange.request.stream
+        exchange.runs = True
         try:
             await self._handler(exchange)
             if not exchange.begun:
@@ -243,6 +245,8 @@ class _Connection:
         except OSError as error:
             self.ctx.emit("error", self.stream.flow, cause=str(error) or type(error).__name__, stream=stream)
             self._responder.reset(stream, ErrorCodes.CANCEL)
+        finally:
+            self._after(exchange)
 
     async def _refuse(self, exchange: _Exchange, error: RemoteProtocolError) -> None:
         stream = exchange.request.stream
@@ -252,12 +256,10 @@ class _Connection:
         else:
             await exchange.respond(ResponseHead(error.status or 400))
 
-    def _after(self, exchange: _Exchange, task: asyncio.Task[None]) -> None:
+    def _after(self, exchange: _Exchange) -> None:
         """The handler is done. A body that nobody wanted is taken within reason, so that the client can
         finish and see the response; then RST_STREAM says to stop (RFC 9113 section 8.1)."""
-        exchange.task = None
-        if not task.cancelled() and task.exception() is not None:
-            return  # a bug of ours, which ends the connection
+        exchange.task, exchange.runs = None, False
         stream = exchange.request.stream
         if not self.codec.is_known(stream):
             self._forget(exchange)
@@ -265,7 +267,7 @@ class _Connection:
         if self.codec.is_open(stream):
             self._responder.reset(stream, ErrorCodes.INTERNAL_ERROR)
         self.codec.consumed(stream, NO_STREAM_YET)
-        if self.codec.is_receiving(stream) and not self.codec.leaving:
+        if self.codec.is_receiving(stream) and not self.codec.leaving and self._timer is not None:
             loop = asyncio.get_running_loop()
             exchange.expiry = loop.call_later(self.timeouts.body, self._stop_leftover, exchange)
             return
@@ -282,7 +284,7 @@ class _Connection:
         self.multiplexer.fail(exchange.request.stream, error)
         if exchange.task is not None:
             exchange.task.cancel()
-        else:
+        if not exchange.runs:  # a task that is cancelled before its first step has no last one
             self._forget(exchange)
 
     def _forget(self, exchange: _Exchange) -> None:
