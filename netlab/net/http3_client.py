@@ -17,6 +17,7 @@ from netlab.net.exchange import Tunnel
 from netlab.net.http3_request import Asked, Http3Response
 from netlab.net.http3_stream import Http3Tunnel, Multiplexer, StreamResetError, reset_by_peer
 from netlab.net.quic_client import ClientLink, connect_quic
+from netlab.net.roaming import follow
 from netlab.net.stream import TlsInfo
 from netlab.net.upstream import (
     ClientConnection,
@@ -53,6 +54,7 @@ async def open_http3(ctx: RoleContext, target: Target, connect_s: float = 10.0) 
     await connect_quic(
         ctx, target.address, target.port, target.tls, target.server_name, use, timeout_s=connect_s
     )
+    follow(ctx, made[0].link)
     return made[0]
 
 

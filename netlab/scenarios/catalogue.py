@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, hol, multiplex, objects, rest, tcp, udp
+from netlab.scenarios import handshake, hol, migrate, multiplex, objects, rest, tcp, udp
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -71,6 +71,20 @@ _ALL = (
             "home-router": "its line loses packets",
             "lb": "",
         },
+    ),
+    Scenario(
+        "migrate",
+        "from Wi-Fi to LTE in the middle of a download: QUIC goes on, TCP does not",
+        migrate.stimulus,
+        migrate.judge,
+        http=("3", "2"),
+        interfaces=lambda _: (
+            f"{migrate.CLIENT}:{migrate.WIFI}",
+            f"{migrate.CLIENT}:{migrate.LTE}",
+            "lb:public",
+            "proxy:eth0",
+        ),
+        needs={migrate.CLIENT: "it moves", "lb": "it is asked", "proxy": "it answers"},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
