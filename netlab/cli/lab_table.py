@@ -25,6 +25,9 @@ def _show_links(status: dict[str, Any]) -> None:
     for link in status["links"]:
         if link["state"] != "up":
             typer.echo(f"link {link['name']}: {link['state']}", err=True)
+    if status["relay_restarts"]:
+        times = f"{status['relay_restarts']} time{'s' if status['relay_restarts'] != 1 else ''}"
+        typer.echo(f"the relay ended and was started again {times}: its counters began anew", err=True)
     relay = status["relay"] or {"late": 0, "unable": 0}
     if relay["late"] or relay["unable"]:
         counts = f"{relay['late']} frames more than 1 ms late, {relay['unable']} lost"

@@ -18,6 +18,7 @@ from netlab.lab.loop import Loop
 from netlab.lab.order import Order
 from netlab.lab.restoring import lost_by
 from netlab.model.impairment import Impairment
+from netlab.plan.ops import StartWire, WireLink
 
 Done = Callable[[NetlabError | None], None]
 _CARRIER_S = 3.0
@@ -31,9 +32,14 @@ class Links:
     What takes time is told to `done`, with the error that kept it from being so.
     """
 
-    def __init__(self, order: Order, kernel: Kernel, loop: Loop) -> None:
+    def __init__(
+        self, order: Order, kernel: Kernel, loop: Loop, fork_relay: Callable[[StartWire], Helper]
+    ) -> None:
         self.all = live_links(order.topology, order.plan)
         self.relay: Helper | None = None
+        self.relay_restarts = 0  # each began all counters of relayed links anew
+        self._fork_relay = fork_relay
+        self._lost: list[LiveLink] = []  # were up when the relay ended
         self._order = order
         self._kernel = kernel
         self._loop = loop
@@ -148,7 +154,7 @@ class Links:
     def bring_up(self, link: LiveLink, done: Done) -> None:
         """`done` when both ends have their carrier again, and their nodes what they had lost."""
         if link.backend == "wire" and not self._relay_lives():
-            done(self._no_relay())
+            self._restart_relay(link, done)
         elif link.wanted_up:
             done(None)
         elif link.backend == "wire":
@@ -220,18 +226,43 @@ class Links:
 
     def relay_ended(self) -> None:
         """Its links carry nothing any more: their ends are to see that."""
-        for link in self.all:
-            if link.backend == "wire":
-                self._attempt(_log, lambda link=link: self._switch(link, up=False))  # type: ignore[misc]
+        relayed = [link for link in self.all if link.backend == "wire"]
+        self._lost += [link for link in relayed if link.wanted_up]
+        for link in relayed:
+            self._attempt(_log, lambda link=link: self._switch(link, up=False))  # type: ignore[misc]
+
+    def _restart_relay(self, link: LiveLink, done: Done) -> None:
+        """A new relay does what the old one did at last; `link`, and what was up until then, comes up."""
+        wires = [
+            WireLink(one.name, one.middle[0], one.middle[1], one.now["up"], one.now["down"])
+            for one in self.all
+            if one.backend == "wire"
+        ]
+        lost, self._lost = self._lost, []
+        self.relay = self._fork_relay(StartWire(tuple(wires)))
+        self.relay_restarts += 1
+
+        def switch_on() -> None:
+            for one in {id(one): one for one in (link, *lost)}.values():
+                self._switch(one, up=True)
+
+        def ready(answer: dict[str, Any]) -> None:
+            _told(_refusal(answer), lambda error: self._wait(link, error, done), switch_on)
+
+        self.relay.expect(ready)
 
     def _relay_lives(self) -> bool:
         return self.relay is not None and self.relay.alive
+
+    def _wired(self) -> str:
+        """An end of the first relayed link."""
+        return next(link.ends[0] for link in self.all if link.backend == "wire")
 
     def _no_relay(self) -> LabError:
         how = self.relay.status if self.relay is not None else "is not there"
         return LabError(
             f"the lab's relay {how}: its links carry nothing any more",
-            f"netlab down {self._order.name}, and bring it up again",
+            f"netlab link up {self._wired()} --lab {self._order.name} starts it again",
         )
 
     def _ask_relay(self, request: dict[str, Any], done: Done) -> None:

@@ -24,6 +24,7 @@ def status_of(lab: Supervisor, counted: Counted) -> dict[str, Any]:
         "nodes": [_node(lab, name) for name in order.topology.nodes],
         "links": [link_summary(lab.links, link) for link in lab.links.all],
         "relay": relay_totals(counted),
+        "relay_restarts": lab.links.relay_restarts,
         "processes": [
             {"name": helper.name, "pid": host_pid(helper.pid), "state": helper.status or "running"}
             for helper in lab.helpers

@@ -54,7 +54,7 @@ class Supervisor:
         self._boss: socket.socket | None = boss
         self.stopping = False
         self.crashed = False  # by a bug of ours, when it was up: then its directory, with the log, is kept
-        self.links = Links(order, self.kernel, self.loop)
+        self.links = Links(order, self.kernel, self.loop, self._fork_relay)
         self.captures: list[dict[str, Any]] = []
         self._open_files = allow_open_files()
         self.before_end: list[Callable[[], None]] = []
@@ -112,19 +112,21 @@ class Supervisor:
     def _start_wires(self) -> None:
         for op in self.order.plan.operations:
             if isinstance(op, StartWire) and op.links:
-                from netlab.wire import relay
+                self.links.relay = self._fork_relay(op)
+                self.links.relay.wait(self.loop, time.monotonic() + _WIRE_S)
 
-                namespace = self.kernel.namespace(WIRE)
-                helper = helpers.fork(
-                    "wire",
-                    self.loop,
-                    lambda channel, op=op, ns=namespace: relay.serve(op, ns, channel, self.order.seed),  # type: ignore[misc]
-                    keep=(namespace,),
-                )
-                helper.listen(self.loop)
-                self.helpers.append(helper)
-                helper.wait(self.loop, time.monotonic() + _WIRE_S)
-                self.links.relay = helper
+    def _fork_relay(self, start: StartWire) -> Helper:
+        """It takes the place of one that ended, and says first when it is ready."""
+        from netlab.wire import relay
+
+        self.helpers = [helper for helper in self.helpers if helper.name != "wire"]
+        namespace, seed = self.kernel.namespace(WIRE), self.order.seed
+        helper = helpers.fork(
+            "wire", self.loop, lambda channel: relay.serve(start, namespace, channel, seed), keep=(namespace,)
+        )
+        helper.listen(self.loop)
+        self.helpers.append(helper)
+        return helper
 
     def _start_roles(self, roles: list[RoleProcess]) -> None:
         """Servers first and all at once; then the clients that ask at once."""

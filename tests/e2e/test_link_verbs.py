@@ -253,6 +253,19 @@ def test_show_and_status(routed: Lab) -> None:
         assert status["relay"] is None
 
 
+def test_rare_counters_are_shown_where_they_count(routed: Lab) -> None:
+    assert "DUPLICATED" not in link(routed, "show", "a").stdout
+    assert link(routed, "set", "a", "duplicate=100%").status == 0
+    assert received(routed) == 5
+    table = link(routed, "show", "a").stdout
+    if show(routed, "a")["backend"] == "wire":
+        heads, *rows = table.splitlines()
+        assert heads.split()[-1] == "DUPLICATED", table
+        assert all(int(row.split()[-1]) >= 5 for row in rows), table
+    else:
+        assert "DUPLICATED" not in table, "netem doesn't count them"
+
+
 def test_what_makes_no_sense(routed: Lab, tmp_path: Path) -> None:
     backwards = tmp_path / "bad.csv"
     backwards.write_text("time,delay\n0,1ms\n2,2ms\n1,3ms\n")
@@ -315,9 +328,19 @@ def test_a_relay_that_dies_takes_its_carriers_along(routed: Lab) -> None:
     listed = routed.netlab("ps", routed.name)
     assert listed.status == 1
     assert "link a:eth0--r:left: relay ended" in listed.stderr, listed
-    up = link(routed, "up", "a")
-    assert up.status == 1, up
-    assert "relay was killed by SIGKILL" in up.stderr
+    refused = link(routed, "set", "a", "delay=30ms")
+    assert refused.status == 1, refused
+    assert "relay was killed by SIGKILL" in refused.stderr
+    assert "netlab link up a:eth0" in refused.stderr
+
+    up = link(routed, "up", "a")  # starts it again
+    assert up.status == 0, up
+    assert show(routed, "a")["state"] == "up"
+    assert received(routed) == 5
+    assert 20 <= rtt_ms(routed) < 40
+    again = routed.netlab("ps", routed.name)
+    assert again.status == 0, again
+    assert "the relay ended and was started again 1 time" in again.stderr
 
 
 def test_an_interface_that_a_user_deleted(routed: Lab) -> None:
