@@ -241,12 +241,20 @@ class RoleContext:
         self.emit("connection-opened", flow, 0, side="client", **data)
         return TcpStream(reader, writer, flow)
 
+    async def _look_up(self, inside: TlsStream) -> None:
+        """Raises TlsError where the server's certificate is on its authority's list of the revoked."""
+        try:
+            await self.revocation.check(inside)
+        except TlsError:
+            await inside.refuse()
+            raise
+
     async def _handshake(self, stream: TcpStream, context: TlsContext, server_name: str | None) -> TlsStream:
         side = "server" if server_name is None else "client"
         try:
             inside = await TlsStream.handshake(stream, context, server_name)
             if isinstance(context, tls.ClientContext) and context.lists:
-                await self.revocation.check(inside)
+                await self._look_up(inside)
         except OSError as error:
             check = error.check if isinstance(error, TlsError) else ""
             self.emit("tls-failed", stream.flow, side=side, cause=str(error), check=check)

@@ -46,6 +46,7 @@ class TlsStream:
         self._sent = False  # anything at all
         self._fed = 0  # bytes that the socket gave last
         self._kept = False
+        self._refused = False
         self.flow: Flow = inner.flow
         self.tls: TlsInfo | None = None
 
@@ -93,8 +94,6 @@ class TlsStream:
             else:
                 break
         await self._flush()
-        if self._ssl.get_protocol_version() < SSL.TLS1_3_VERSION:
-            self._keep_session()  # in TLS 1.3 tickets come later
 
     async def _alert(self) -> None:
         """Tell the peer why. Where OpenSSL keeps silent, as what came was never TLS, the alert is ours."""
@@ -124,7 +123,7 @@ class TlsStream:
         )
 
     def _keep_session(self) -> None:
-        if isinstance(self._context, ClientContext):
+        if isinstance(self._context, ClientContext) and not self._refused:
             self._context.keep(self._key, self._ssl)
 
     async def _flush(self) -> None:
@@ -202,6 +201,13 @@ class TlsStream:
             self._failure = self._failed(error)
             raise self._failure from error
 
+    async def refuse(self) -> None:
+        """Close a connection whose peer is not believed after all; no session of it may be resumed."""
+        if isinstance(self._context, ClientContext):
+            self._context.forget(self._key)
+        self._refused = True
+        await self.close()
+
     async def close(self) -> None:
         self._say_goodbye()
         with contextlib.suppress(OSError):  # the peer may be gone; what matters is our end
@@ -227,6 +233,8 @@ def _sni(name: str) -> str:
     try:
         ip_address(name)
     except ValueError:
+        if not name.isascii():
+            raise TlsError(f"{name} is no name for TLS: it must be in ASCII (A-labels)", "name") from None
         return name.removesuffix(".")
     return ""
 

@@ -184,6 +184,10 @@ class ClientContext:
             if len(self._sessions) > _SESSIONS:
                 self._sessions.popitem(last=False)
 
+    def forget(self, key: tuple[str, int, str]) -> None:
+        """Take up no session with this peer."""
+        self._sessions.pop(key, None)
+
 
 def _prepared(method: int, spec: TlsServer | TlsClient, keylog: KeyLog) -> SSL.Context:
     context = SSL.Context(method)

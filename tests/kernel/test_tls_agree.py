@@ -226,3 +226,13 @@ def test_a_role_without_a_certificate(tmp_path: Path) -> None:
             made.client.ctx.tls_client(TlsClient(certificate=True))
 
     pair(tmp_path, work)
+
+
+def test_a_name_that_is_not_ascii(tmp_path: Path) -> None:
+    async def work(made: Pair) -> None:
+        await made.listen(TlsServer())
+        with pytest.raises(TlsError, match="A-labels"):
+            await made.connect(name="bücher.example")
+        await until(lambda: made.server.events("connection-closed"), "the server is rid of it")
+
+    pair(tmp_path, work)
