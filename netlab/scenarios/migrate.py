@@ -119,7 +119,7 @@ def _moved(http: HttpVersion, connection: Connection, total_ms: float | None) ->
 
 def _table(moves: Sequence[Move]) -> Table:
     return Table(
-        f"{SIZE // 1_000_000} MB are downloaded; {CLIENT} moves from Wi-Fi ({WIFI}) to LTE ({LTE}) in the middle",
+        f"{SIZE // 1_000_000} MB are downloaded; {CLIENT} moves from {WIFI} to {LTE} in the middle",
         (
             "transport",
             "ended well",
