@@ -19,7 +19,6 @@ from netlab.net.upstream import (
     Response,
     Target,
     UpstreamError,
-    failed,
 )
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 from netlab.proto.http1 import ClientCodec
@@ -181,35 +180,3 @@ class Http1Connection(ClientConnection):
         if not self._told:
             self._told = True
             self._ctx.emit("connection-closed", self.flow, cause=self.state.cause)
-
-
-@asynccontextmanager
-async def fetch(
-    ctx: RoleContext,
-    target: Target,
-    head: RequestHead,
-    body: AsyncIterator[bytes] | None = None,
-    *,
-    connect_s: float = 5.0,
-    timeout_s: float = 30.0,
-) -> AsyncIterator[Response]:
-    """Connect, send, and wait for the response's head; the connection is closed at the end.
-
-    `timeout_s` bounds the wait for the head, and for each next part of the body. Raises UpstreamError.
-    """
-    try:
-        stream = await ctx.connect(
-            target.address,
-            target.port,
-            tls=ctx.tls_client(target.tls) if target.tls is not None else None,
-            server_name=target.server_name,
-            timeout_s=connect_s,
-        )
-    except OSError as error:
-        raise failed(target, error, unsent=True) from error
-    connection = Http1Connection(ctx, stream, target)
-    try:
-        async with connection.exchange(Outgoing(head, body, timeout_s=timeout_s)) as response:
-            yield response
-    finally:
-        await connection.close()

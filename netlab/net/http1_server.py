@@ -7,13 +7,14 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from functools import lru_cache
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Body, Exchange, Handler, Timeouts, Trailers, Tunnel
 from netlab.net.http1_tunnel import Http1Tunnel
-from netlab.net.stream import Stream, TcpStream
+from netlab.net.stream import READ_SIZE, Stream, TcpStream
 from netlab.proto.http import NO_HEADERS, Data, End, Headers, HttpEvent, RequestHead, ResponseHead
 from netlab.proto.http1 import ServerCodec
 
@@ -203,13 +204,15 @@ class _Connection:
         names = {name.lower() for name, _ in head.headers}
         added = []
         if "date" not in names:
-            added.append(("Date", formatdate(usegmt=True)))
+            added.append(("Date", _date(self.ctx.now_ns() // 1_000_000_000)))
         framed = chunked or not names.isdisjoint(("content-length", "transfer-encoding"))
         if isinstance(body, bytes) and not framed and head.status not in {204, 304}:
             added.append(("Content-Length", str(len(body))))
         if self.ctx.stopping and "connection" not in names:
             added.append(("Connection", "close"))
-        return head.with_headers(Headers((*head.headers, *added))) if added else head
+        if not added:
+            return head
+        return ResponseHead(head.status, Headers((*head.headers, *added)), head.reason)
 
     async def _send_body(self, head: bytes, body: Body, trailers: Trailers | None) -> int:
         """A small response leaves in one write, so in one segment and one TLS record."""
@@ -247,7 +250,10 @@ class _Connection:
         self.stream.abort()
 
     async def _write(self, data: bytes) -> None:
-        """A client that takes nothing is not waited for beyond the body's time: TimeoutError."""
+        """A client that takes nothing is not waited for beyond the body's time: TimeoutError. What the
+        kernel takes at once needs no timer, which would cost as much as parsing a request."""
+        if isinstance(self.stream, TcpStream) and len(data) <= READ_SIZE and self.stream.feed(data):
+            return
         if data:
             async with asyncio.timeout(self._timeouts.body):
                 await self.stream.write(data)
@@ -291,6 +297,12 @@ class _Connection:
                 left = _LINGER_BYTES
                 while left > 0 and (data := await self.stream.read()):
                     left -= len(data)
+
+
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> str:
+    """Of many responses a second (RFC 9110 section 5.6.7)."""
+    return formatdate(now_s, usegmt=True)
 
 
 def _end(trailers: Trailers | None) -> End:
