@@ -107,7 +107,8 @@ def head(stream: int = 1, *, ends: bool = False, fields: list[tuple[str, str]] |
         (head() + data(1, b"all") + rst(1, ErrorCodes.NO_ERROR), False, ""),
     ],
     ids=[
-        "refused", "reset", "reset by an unknown code", "gone away before it", "gone away after it", "closed", "cut", "cut",
+        "refused", "reset", "reset by an unknown code", "gone away before it", "gone away after it", "closed",
+        "cut",
         "reset within the body", "closed within the body", "a short body", "no status", "DATA on stream 0",
         "rubbish in a block", "HTTP/1.1", "fine", "fine, and stop sending",
     ],
