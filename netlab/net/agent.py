@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from netlab.model.roles import HttpVersion, TlsClient
 from netlab.net.context import RoleContext
-from netlab.net.pool import ConnectionPool, Lease
+from netlab.net.pool import IDEMPOTENT, ConnectionPool, Lease
 from netlab.net.racing import race
 from netlab.net.stub import Stub
 from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
@@ -83,7 +83,9 @@ class UserAgent:
         """Send the request; the final response's head is there on entry.
 
         What was too early for a server (425, RFC 8470 section 5.2), or misdirected at an alternative (421,
-        RFC 7838 section 6), is sent once more. Raises UpstreamError, NetlabError, OSError.
+        RFC 7838 section 6), is sent once more; and to the origin what an alternative did not answer, which
+        QUIC may notice only then: with 0-RTT a connection is there before any packet came back. Raises
+        UpstreamError, NetlabError, OSError.
         """
         async with AsyncExitStack() as stack:
             response = await self._attempt(stack, asked, last=False)
@@ -100,16 +102,22 @@ class UserAgent:
             head = _with_alt_used(asked.head, way)
             outgoing = Outgoing(head, asked.body and asked.body(), timeout_s=asked.timeout_s)
             exchange = self._pool.exchange(way.target, outgoing, fresh=asked.fresh, lease=way.lease)
-            response = await attempt.enter_async_context(exchange)
-            self._learn_from(asked, response)
-            cause = "" if last else self._again(asked, way, response)
-            if not cause:
-                asked.stage = "reading the response's body"
-                await stack.enter_async_context(attempt.pop_all())
-                return response
-        self._ctx.emit(
-            "request-retried", response.flow, attempt=2, cause=cause, traceparent=asked.traceparent
-        )
+            flow = way.lease.connection.flow
+            try:
+                response = await attempt.enter_async_context(exchange)
+            except UpstreamError as error:
+                if last or not _may_fall_back(asked, way, error):
+                    raise
+                cause = str(error)
+                self._broken.failed(_server(asked.url, way.alternative), cause, self._ctx.now())
+            else:
+                self._learn_from(asked, response)
+                cause = "" if last else self._again(asked, way, response)
+                if not cause:
+                    asked.stage = "reading the response's body"
+                    await stack.enter_async_context(attempt.pop_all())
+                    return response
+        self._ctx.emit("request-retried", flow, attempt=2, cause=cause, traceparent=asked.traceparent)
         return None
 
     def _again(self, asked: Asked, way: _Way, response: Response) -> str:
@@ -197,14 +205,8 @@ class UserAgent:
 
     async def _way(self, asked: Asked, *, early: bool) -> _Way:
         addresses = await self._addresses(asked)
-        told = next(
-            (
-                one
-                for one in self._alternatives.get(asked.url.origin, self._ctx.now())
-                if one.protocol == "h3"
-            ),
-            None,
-        )
+        known = self._alternatives.get(asked.url.origin, self._ctx.now())
+        told = next((one for one in known if one.protocol == "h3"), None)
         broken = "" if told is None else self._broken.cause(_server(asked.url, told), self._ctx.now())
         choice = choose(asked.http, tls=asked.url.secure, told=told is not None, broken=broken)
         tls = asked.tls if early or not asked.fresh else asked.tls.model_copy(update={"early_data": False})
@@ -285,6 +287,12 @@ class UserAgent:
 def _server(url: Url, told: Alternative | None) -> tuple[str, int]:
     """Whom QUIC goes to: host and port."""
     return (url.host, url.port) if told is None else (told.host.strip("[]") or url.host, told.port)
+
+
+def _may_fall_back(asked: Asked, way: _Way, error: UpstreamError) -> bool:
+    """Can the origin itself be asked, after an alternative failed (RFC 7838 section 2.4)?"""
+    repeatable = error.unsent or asked.head.method in IDEMPOTENT
+    return way.alternative is not None and asked.http is None and repeatable
 
 
 def _with_alt_used(head: RequestHead, way: _Way) -> RequestHead:

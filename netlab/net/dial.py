@@ -10,7 +10,7 @@ from netlab.model.roles import HttpVersion
 from netlab.net.context import RoleContext
 from netlab.net.http1_client import Http1Connection
 from netlab.net.http2_client import Http2Connection
-from netlab.net.http3_client import open_http3
+from netlab.net.http3_client import Http3Connection, open_http3
 from netlab.net.stream import Stream
 from netlab.net.upstream import ClientConnection, Target, UpstreamError, failed
 
@@ -45,7 +45,21 @@ def _silence(target: Target, connect_s: float) -> str:
 async def _quic(ctx: RoleContext, target: Target, connect_s: float) -> ClientConnection:
     if target.tls is None:
         raise UpstreamError(f"{target}: HTTP/3 needs TLS, and this is plain http")
-    return await open_http3(ctx, target, connect_s)
+    connection = await open_http3(ctx, target, connect_s)
+    if connection.link.handshaking:
+        ctx.tasks.create_task(_in_time(connection, connect_s))
+    return connection
+
+
+async def _in_time(connection: Http3Connection, connect_s: float) -> None:
+    """With 0-RTT a connection is there before the server has said a word; it must do so in time, too."""
+    try:
+        async with asyncio.timeout(connect_s):
+            await connection.link.confirmed()
+    except TimeoutError:
+        connection.link.close(0, _silence(connection.target, connect_s))
+    except OSError:
+        return  # the connection has ended, and says why
 
 
 async def _tcp(ctx: RoleContext, target: Target, connect_s: float) -> ClientConnection:

@@ -19,7 +19,7 @@ from netlab.policy.pool import Close, Dial, Grant, Machine, Slot, Ticket
 from netlab.proto.http import RequestHead, ResponseHead
 
 CONNECT_S = 5.0
-_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110 section 9.2.2
+IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110 section 9.2.2
 
 Dialer = Callable[[RoleContext, Target, float], Awaitable[ClientConnection]]
 
@@ -364,4 +364,4 @@ def _repeatable(head: RequestHead, body: Replayable | None, lease: Lease, error:
     if lease.connection.version != "1.1":
         return error.unsent
     ended = lease.connection.state.closed and error.status == 502
-    return lease.reused and (error.unsent or (ended and head.method in _IDEMPOTENT))
+    return lease.reused and (error.unsent or (ended and head.method in IDEMPOTENT))

@@ -208,6 +208,37 @@ def test_where_udp_is_blocked_the_client_falls_back_and_remembers(tmp_path: Path
     site(tmp_path, work)
 
 
+def test_0_rtt_into_nowhere_falls_back_to_tcp(tmp_path: Path) -> None:
+    """The connection is there at once, as a ticket allows it, and nobody answers on it."""
+
+    async def work(made: Site) -> None:
+        ports = [0]
+        tell = telling(ports)
+
+        async def handle(exchange: Exchange) -> None:
+            if exchange.request.target == "/block":
+                block_udp()
+            await tell(exchange)
+
+        ports[0] = await made.listen(handle, "1.1", "2", "3", tls=TlsServer())
+        url = f"https://127.0.0.1:{ports[0]}"
+        early: list[dict[str, Any]] = [
+            {"url": f"{url}/", "fresh": True},
+            {"url": f"{url}/", "fresh": True},
+            {"url": f"{url}/", "fresh": True},
+            {"url": f"{url}/block", "http": "1.1"},
+            {"url": f"{url}/", "fresh": True},
+        ]
+        role = await made.ask(spec(*early, tls={"early_data": True}))
+        assert [one["version"] for one in done(role)] == ["2", "3", "3", "1.1", "2"], role.events()
+        assert [one["early_data"] for one in role.events("quic-handshake")] == [False, True]
+        (again,) = role.events("request-retried")
+        assert "no answer by QUIC in 5 s" in again["cause"]
+        assert 5000 <= done(role)[-1]["total_ms"] < 20_000
+
+    site(tmp_path, work)
+
+
 def test_http3_alone_fails_with_its_cause_where_udp_is_blocked(tmp_path: Path) -> None:
     async def work(made: Site) -> None:
         block_udp()

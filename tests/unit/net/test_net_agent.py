@@ -43,10 +43,14 @@ class Bench:
         self.names = _Names(running.ctx)
         self.agent = UserAgent(running.ctx, self.pool, self.names, https_records=True)
 
-    async def get(self, url: str = "https://one.example/", **fields: Any) -> tuple[int, str]:
+    async def get(
+        self, url: str = "https://one.example/", method: str = "GET", **fields: Any
+    ) -> tuple[int, str]:
         """Status and version."""
         parsed = self.agent.secured(parse_url(url))
-        head = RequestHead("GET", parsed.target, Headers((("Host", parsed.authority),)), scheme=parsed.scheme)
+        head = RequestHead(
+            method, parsed.target, Headers((("Host", parsed.authority),)), scheme=parsed.scheme
+        )
         asked = Asked(parsed, head, fields.pop("tls", TlsClient()), **fields)
         async with self.agent.exchange(asked) as response:
             await response.read()
@@ -214,6 +218,26 @@ def test_a_misdirected_request_goes_to_the_origin_itself(tmp_path: Path) -> None
         assert await bench.get() == (200, "2")
         assert "421" in bench.events("request-retried")[0]["cause"]
         assert await bench.get() == (200, "2"), "the alternative is forgotten"
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("unsent", "method", "again"), [(True, "POST", True), (False, "GET", True), (False, "POST", False)]
+)
+def test_an_alternative_that_does_not_answer(tmp_path: Path, unsent: bool, method: str, again: bool) -> None:
+    """With 0-RTT a QUIC connection is there before UDP is known to get through."""
+
+    async def work(bench: Bench) -> None:
+        await bench.told()
+        bench.server.failures = [UpstreamError("no answer by QUIC", unsent=unsent)] * (1 + unsent)
+        if again:
+            assert await bench.get(method=method) == (200, "2")
+            assert bench.events("request-retried")[-1]["cause"] == "no answer by QUIC"
+            assert await bench.get() == (200, "2"), "that is remembered"
+        else:
+            with pytest.raises(UpstreamError, match="no answer by QUIC"):
+                await bench.get(method=method)
 
     run(tmp_path, work)
 
