@@ -17,6 +17,7 @@ from netlab.model.event import Flow
 from netlab.net import openssl
 from netlab.net.stream import CLOSE_TIMEOUT_S, READ_SIZE, TcpStream, TlsError, TlsInfo
 from netlab.net.tls_context import ClientContext, KeyLog, ServerContext, keylog_path
+from netlab.pki.chain import UNREADABLE
 
 __all__ = ["ClientContext", "KeyLog", "ServerContext", "TlsContext", "TlsError", "TlsStream", "keylog_path"]
 
@@ -74,7 +75,10 @@ class TlsStream:
         return self._peer.trusted
 
     def _leaf(self) -> tuple[x509.Certificate, ...]:
-        leaf = self._ssl.get_peer_certificate(as_cryptography=True)
+        try:
+            leaf = self._ssl.get_peer_certificate(as_cryptography=True)
+        except UNREADABLE:  # nobody has judged it, or it would not have come so far
+            return ()
         return () if leaf is None else (leaf,)
 
     async def _do_handshake(self) -> None:

@@ -10,6 +10,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from netlab.net import openssl
+from netlab.pki.chain import UNREADABLE
 from netlab.pki.rejected import Rejected, label
 from netlab.pki.verify import Expected, verify, verify_status
 
@@ -50,7 +51,7 @@ class PeerCheck:
         expected = Expected(self._roots, self._name, self.now(), self._pins, self._purpose)
         try:
             verdict = verify(chain(), expected)
-        except ValueError as failure:  # what OpenSSL could read, and cryptography can't
+        except UNREADABLE as failure:  # what OpenSSL could read, and cryptography can't
             verdict = Rejected("chain", f"a certificate can't be read: {failure}")
         if not isinstance(verdict, Rejected):
             self.trusted = verdict

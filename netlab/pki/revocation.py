@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 
-from netlab.pki.chain import check_dates, check_path, when
+from netlab.pki.chain import UNREADABLE, check_dates, check_path, when
 from netlab.pki.rejected import (
     BAD_CERTIFICATE_STATUS_RESPONSE,
     CERTIFICATE_REVOKED,
@@ -30,9 +30,14 @@ def check_ocsp(
 ) -> Rejected | None:
     """RFC 6960 section 3.2: the response is about this certificate, signed by who may, fresh, and good."""
     try:
-        response = ocsp.load_der_ocsp_response(der)
-    except ValueError as error:
+        return _check_response(ocsp.load_der_ocsp_response(der), certificate, issuer, now)
+    except UNREADABLE as error:
         return _bad(f"the OCSP response can't be read: {error}")
+
+
+def _check_response(
+    response: ocsp.OCSPResponse, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
+) -> Rejected | None:
     if response.response_status != ocsp.OCSPResponseStatus.SUCCESSFUL:
         return _bad(f"the OCSP responder says {response.response_status.name.lower()}")
     cause = _signature_fault(response, issuer, now)
@@ -97,7 +102,7 @@ def _signer(response: ocsp.OCSPResponse, issuer: x509.Certificate) -> x509.Certi
     for one in response.certificates:
         try:
             one.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*UNREADABLE, InvalidSignature):
             continue
         if _is_responder(response, one):
             return one
@@ -158,11 +163,19 @@ def check_crl(
 ) -> Rejected | None:
     """RFC 5280 section 6.3, for complete lists by the certificate's own issuer."""
     try:
-        crl = x509.load_der_x509_crl(der)
-        cause = _crl_fault(crl, issuer, now)
-        entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return _check_list(x509.load_der_x509_crl(der), certificate, issuer, now)
+    except UNREADABLE as error:
         return _bad(f"the revocation list can't be read: {error}")
+
+
+def _check_list(
+    crl: x509.CertificateRevocationList,
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    now: datetime,
+) -> Rejected | None:
+    cause = _crl_fault(crl, issuer, now)
+    entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
     if cause:
         return _bad(cause)
     if entry is None:

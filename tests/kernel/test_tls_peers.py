@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import re
 import resource
 import ssl
@@ -213,6 +215,31 @@ def test_rubbish_gets_an_alert(tmp_path: Path, data: bytes, alert: bool) -> None
         # In TLS 1.3 it may be encrypted: two bytes, their type and a tag of 16.
         assert not alert or b"\x15\x03" in answer or answer[-24:-19] == b"\x17\x03\x03\x00\x13", answer
         await made.ask()  # and the next is served
+
+    pair(tmp_path, work)
+
+
+def test_hellos_that_were_changed_on_the_way(tmp_path: Path) -> None:
+    """Whatever they say, the server goes on, and says why each failed."""
+
+    async def work(made: Pair) -> None:
+        await made.listen(TlsServer(client_certificates="optional"))
+        rng = random.Random(1)
+        for _ in range(300):
+            data = bytearray(HELLO)
+            for place in rng.sample(range(len(data)), rng.randint(1, 8)):
+                data[place] = rng.randrange(256)
+            reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+            writer.write(data)
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionResetError):
+                    await reader.read()
+            writer.close()
+        closed = made.server.events
+        await until(lambda: len(closed("connection-closed")) == 300, "all of them are done")
+        assert len(closed("tls-failed")) == 300, made.evidence()
+        await made.ask()
 
     pair(tmp_path, work)
 

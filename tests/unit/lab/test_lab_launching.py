@@ -5,8 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from netlab.lab.launching import Launches, NodeFiles, hosts, resolv_conf, role_seed
-from netlab.model.roles import ClientSpec, CommandSpec, ProxySpec, Route
+from netlab.model.roles import (
+    ClientSpec,
+    CommandSpec,
+    OcspSpec,
+    ProxySpec,
+    Request,
+    Route,
+    TlsClient,
+    TlsServer,
+)
+from netlab.pki.names import names_of
+from netlab.pki.verify import crl_urls
 from netlab.plan.ops import Plan, StartRole
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +57,40 @@ def test_a_lab_of_programs_alone_has_no_authority() -> None:
     made = launches(StartRole("a", "command", COMMAND))
     assert made.document("a", "command", COMMAND, (), NOW).trust_pem == ""
     assert "authority" not in vars(made)
+
+
+def test_a_client_that_shows_a_certificate_gets_one() -> None:
+    made = launches()
+    for spec in (
+        ClientSpec(tls=TlsClient(certificate=True)),
+        ClientSpec(requests=(Request(url="https://b/", tls=TlsClient(certificate=True)),)),
+    ):
+        document = made.document("a", "client", spec, (), NOW)
+        assert document.client_identity is not None
+        leaf = x509.load_pem_x509_certificate(document.client_identity.chain_pem.encode())
+        assert names_of(leaf) == ("a",)
+    assert made.document("a", "client", ClientSpec(), (), NOW).client_identity is None
+
+
+def test_a_responder_knows_what_the_others_will_get() -> None:
+    bad = PROXY.model_copy(update={"tls": TlsServer(fault="revoked")})
+    made = launches(
+        StartRole("a", "ocsp", OcspSpec(listen=8000)),
+        StartRole("b", "proxy", PROXY, ("api.example.com",)),
+        StartRole("b", "proxy-2", bad, ("api.example.com",)),
+    )
+    responder = made.document("a", "ocsp", OcspSpec(listen=8000), (), NOW).responder
+    assert responder is not None
+    assert [one.reason for one in responder.standings] == ["", "keyCompromise"]
+    found = [made.document("b", role, spec, ("api.example.com",), NOW) for role, spec in
+             (("proxy", PROXY), ("proxy-2", bad), ("proxy", PROXY))]  # fmt: skip
+    assert found[0].identity == found[2].identity != found[1].identity  # also after a restart
+    assert found[0].identity is not None
+    assert found[0].responder is None
+    leaf = x509.load_pem_x509_certificate(found[0].identity.chain_pem.encode())
+    assert f"{leaf.serial_number:x}" == responder.standings[0].serial
+    assert crl_urls(leaf) == ("http://10.0.0.1:8000/authority.crl",)
+    assert found[0].identity.ocsp_der_base64
 
 
 def test_seeds_differ_by_role_and_repeat() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from base64 import b64decode
 from datetime import datetime, timedelta
 
@@ -165,6 +166,26 @@ def test_rubbish_and_refusals() -> None:
 def test_a_status_that_was_cut(missing: int) -> None:
     whole = staple(LEAF, GOOD.intermediate, None, VALID)
     assert check_ocsp(whole[:-missing], LEAF, ISSUER, NOW) is not None
+
+
+def flipped(data: bytes, count: int, seed: int) -> bytes:
+    """With `count` bits changed."""
+    rng = random.Random(seed)
+    changed = bytearray(data)
+    for place in rng.sample(range(len(data)), count):
+        changed[place] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def test_nothing_that_was_changed_is_believed() -> None:
+    """Nor does it raise. Certificates go along, so that these are changed too."""
+    by = delegate()
+    status, listing = made(by, by.shown), revocation_list(GOOD.intermediate, {5: REVOKED}, VALID)
+    for seed in range(600):
+        count = 1 + seed % 4
+        verdict = check_ocsp(flipped(status, count, seed), LEAF, ISSUER, NOW)
+        assert verdict is not None or count == 1, seed  # a certificate's own signature may not be looked at
+        assert check_crl(flipped(listing, count, seed), LEAF, ISSUER, NOW) is not None, seed
 
 
 def test_lists() -> None:
