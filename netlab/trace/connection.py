@@ -23,6 +23,7 @@ from netlab.trace.leg import View, tcp_views
 from netlab.trace.message import Exchange, http_exchanges
 from netlab.trace.packet import Packet, Socket, packets_of
 from netlab.trace.round_trips import Moment, RoundTrips, Spoken, round_trips
+from netlab.trace.silent import silent_frames
 from netlab.trace.streams import http2_dialogue, http3_dialogue
 
 Transport = Literal["tcp", "quic"]
@@ -148,9 +149,19 @@ class Connection:
             said = {one.frame: one.sender == "client" for one in self.quic.packets if one.speaks}
             return tuple(Spoken(self.moment(frame), by) for frame, by in said.items())
         assert self.view is not None
+        silent = self._silent
         return tuple(
-            Spoken(self.moment(one.number), self.view.to_server(one)) for one in self.packets if one.speaks
+            Spoken(self.moment(one.number), self.view.to_server(one))
+            for one in self.packets
+            if one.speaks and one.number not in silent
         )
+
+    @cached_property
+    def _silent(self) -> frozenset[int]:
+        """Packets of HTTP/2's own management: no one waits for them."""
+        managing = silent_frames(self.plain, self.up, self.down) if self.http == "2" else frozenset[int]()
+        shaking = {number for one in self.handshake.messages for number in one.frames}
+        return managing - shaking
 
     @cached_property
     def requests(self) -> tuple[Span, ...]:
@@ -185,10 +196,12 @@ class Connection:
         )
 
     def _early(self, frames: Sequence[int]) -> bool:
-        if self.quic is None:
-            return False
-        early = {one.frame for one in self.quic.packets if one.type == "0-RTT" and one.speaks}
-        return bool(frames) and set(frames) <= early
+        return bool(frames) and set(frames) <= self._early_frames
+
+    @cached_property
+    def _early_frames(self) -> frozenset[int]:
+        packets = self.quic.packets if self.quic is not None else ()
+        return frozenset(one.frame for one in packets if one.type == "0-RTT" and one.speaks)
 
     @cached_property
     def round_trips(self) -> RoundTrips | None:

@@ -15,6 +15,7 @@ from netlab.trace.connection import http_of
 from netlab.trace.leg import Leg, Network, View
 from netlab.trace.message import Exchange
 from netlab.trace.packet import Journey, Packet
+from netlab.trace.silent import silent_frames
 from netlab.trace.sql import sql_exchanges
 
 _HELLO_START = 64  # bytes of a ClientHello that have its random, which no other connection has
@@ -65,6 +66,18 @@ class Dialogue:
             return None
         tls = self.tls
         return Secured(tls.version, tls.cipher, tls.sni, tls.alpn, tls.resumed, tls.undecrypted)
+
+    @property
+    def silent(self) -> frozenset[int]:
+        """HTTP/2 over TCP: frames at the client that only manage the connection."""
+        if self.version != "2" or self.quic is not None:
+            return frozenset()
+        client, tls = self.leg.client, self.tls
+        if tls is not None:
+            plain = tls.client_plain.data, tls.server_plain.data
+        else:
+            plain = client.up.since(self.start), client.down.data
+        return silent_frames(plain, self.up(client), self.down(client))
 
     def up(self, view: View) -> Carriage:
         """What the client said, as `view` saw it: its client's or its server's."""

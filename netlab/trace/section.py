@@ -51,7 +51,8 @@ class Section:
         """Whether a packet at the client says something that the other side may wait for."""
         quic = self.first.dialogue.quic
         if quic is None:
-            return _speaks
+            silent = self.first.dialogue.silent
+            return lambda packet: packet.speaks and packet.number not in silent
         speaking = quic.speaking
         return lambda packet: packet.number in speaking
 

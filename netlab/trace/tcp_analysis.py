@@ -150,6 +150,7 @@ class _Analyser:
         self.rtts: list[Sample] = []
         self.flight: list[Sample] = []
         self.sent: list[Sample] = []
+        self.limit = 4 * _KEPT  # of segments to remember, before the old ones are dropped
 
     def run(self) -> TcpAnalysis:
         for packet in self.view.packets:
@@ -320,10 +321,11 @@ class _Analyser:
             self.rtts.append(Sample(at, at.time_ns - newest.at.time_ns))
         state.una, state.duplicates = ack, 0
         state.again = {one for one in state.again if one[1] > ack}
-        done = [one for one in state.segments if one.end <= ack]
-        if len(done) > 2 * _KEPT:
-            kept = done[-_KEPT:]
-            state.segments = [*kept, *(one for one in state.segments if one.end > ack)]
+        if len(state.segments) > self.limit:
+            done = [one for one in state.segments if one.end <= ack]
+            open_ = [one for one in state.segments if one.end > ack]
+            state.segments = [*done[-_KEPT:], *open_]
+            self.limit = 2 * len(state.segments) + _KEPT
 
 
 def _options(packet: Packet) -> Options:
