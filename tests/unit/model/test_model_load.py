@@ -224,6 +224,18 @@ def test_roles_refer_to_what_is_there() -> None:
     ]
 
 
+def test_a_lab_has_one_ocsp_responder() -> None:
+    text = """\
+name: t
+nodes:
+  a: {interfaces: {eth0: 10.0.0.1/24}, roles: [{kind: ocsp}]}
+  b: {interfaces: {eth0: 10.0.0.2/24}, roles: [{kind: ocsp, listen: 8080}]}
+links:
+  - {ends: [a, b]}
+"""
+    assert problems(text) == ["4:55: a lab has one OCSP responder, and `a` is it; leave one of them out"]
+
+
 def test_broken_shapes_cause_no_follow_up_errors() -> None:
     text = """\
 name: t
