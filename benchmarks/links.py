@@ -291,7 +291,7 @@ def stream(backend: Backend, able_bps: float, seconds: int = 3) -> None:
         print(f"{backend:5} TCP: iperf3 is not installed")
         return
     rate_bps = 100_000_000 if able_bps > 1e9 else 10_000_000
-    with rig(backend, Impairment(delay_ns=5 * MS, rate_bps=rate_bps, limit_packets=200)) as on:
+    with rig(backend, Impairment(delay_ns=5 * MS, rate_bps=rate_bps, limit_packets=1000)) as on:
 
         def run(namespace_fd: int, *options: str) -> subprocess.Popen[str]:
             def started() -> subprocess.Popen[str]:

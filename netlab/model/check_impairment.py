@@ -163,3 +163,15 @@ def short_of_line(one: Impairment, mtu: int) -> str:
         f"limit {one.limit_packets} is below the bandwidth-delay product: {format_rate(one.rate_bps)} for "
         f"{format_duration(one.delay_ns)} is {needed} packets, so the line can't be filled"
     )
+
+
+def correlation_oddities(one: Impairment) -> Iterator[tuple[str, str]]:
+    """What netem's correlation does otherwise than it says: the field, and a sentence."""
+    for word in ("loss", "duplicate", "corrupt", "reorder"):
+        share = getattr(one, word)
+        if getattr(one, f"{word}_correlation") and share < 0.5:
+            better = "; for losses in bursts use `gemodel`" if word == "loss" else ""
+            far_less = f"{word} happens far less often than its {format_probability(share)}{better}"
+            yield word, f"correlated random numbers crowd around the middle, so {far_less}"
+    if one.delay_correlation:
+        yield "delay_correlation", "delay_correlation does hardly anything: netem keeps none of it in jitter"

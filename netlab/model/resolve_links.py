@@ -7,7 +7,14 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from netlab.model import distributions, playback
-from netlab.model.check_impairment import MAX_DELAY_NS, MAX_RATE_BPS, default_limit, faults, short_of_line
+from netlab.model.check_impairment import (
+    MAX_DELAY_NS,
+    MAX_RATE_BPS,
+    correlation_oddities,
+    default_limit,
+    faults,
+    short_of_line,
+)
 from netlab.model.draft import Draft
 from netlab.model.impairment import FourState, GilbertElliott, Impairment, Slot
 from netlab.model.link_entries import GemodelEntry, LinkEntry, LossEntry, SlotEntry, StateEntry
@@ -62,6 +69,10 @@ def resolve_link(draft: Draft, path: Path, entry: LinkEntry, ends: tuple[Endpoin
         if "limit_packets" in fields and warning and warning not in said:
             said.add(warning)
             draft.warn((*path, "limit"), warning)
+        for field, oddity in correlation_oddities(one):
+            if oddity not in said:
+                said.add(oddity)
+                draft.warn((*path, field), oddity)
         found[direction] = one
     return link.model_copy(update=found)
 

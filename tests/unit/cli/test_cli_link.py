@@ -50,7 +50,7 @@ def test_a_line_per_direction(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_ps_says_what_is_wrong_with_links(capsys: pytest.CaptureFixture[str]) -> None:
-    status: dict[str, Any] = {"nodes": [], "processes": [], "events_lost": 0}
+    status: dict[str, Any] = {"nodes": [], "processes": [], "events_lost": 0, "relay_restarts": 0}
     good = {"links": [{"name": "a--b", "state": "up"}], "relay": {"late": 0, "unable": 0}}
     show_nodes(status | good)
     assert capsys.readouterr().err == ""

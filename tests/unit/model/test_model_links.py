@@ -140,6 +140,24 @@ def test_a_short_queue_is_a_warning_at_its_place() -> None:
     assert loads(text("delay: 100ms, rate: 100mbit, limit: 834"), "t").warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("says", "warning"),
+    [
+        (
+            "loss: {random: 1%, correlation: 25%}",
+            "t:6:20: correlated random numbers crowd around the middle, so loss happens far less often than its 1%; for losses in bursts use `gemodel`",
+        ),
+        (
+            "delay: 9ms, jitter: 1ms, delay_correlation: 25%",
+            "t:6:45: delay_correlation does hardly anything: netem keeps none of it in jitter",
+        ),
+    ],
+)
+def test_a_correlation_that_is_not_what_it_says_is_a_warning(says: str, warning: str) -> None:
+    assert [str(one) for one in loads(text(says), "t").warnings] == [warning]
+    assert loads(text("loss: {random: 60%, correlation: 25%}"), "t").warnings == ()
+
+
 def test_seeds_are_each_direction_s_own() -> None:
     found = link("loss: 1%, seed: 7")
     assert found.up.seed == derived_seed(7, found.name, "up") != found.down.seed
