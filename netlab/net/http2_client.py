@@ -287,7 +287,7 @@ class Http2Connection(ClientConnection):
         """The request is over; a stream that is not is given up."""
         if self._asked.pop(asked.stream, None) is None:
             return
-        self._multiplexer.send(Reset(ErrorCodes.CANCEL, asked.stream))
+        self._multiplexer.reset(asked.stream, ErrorCodes.CANCEL)
         if asked.stream % 2:
             self.state.active -= 1
 

@@ -14,7 +14,7 @@ from netlab.net.context import RoleContext
 from netlab.net.exchange import Body, Exchange, Timeouts, Trailers, Tunnel
 from netlab.net.http2_streams import Http2Tunnel, Inbox, Multiplexer, StreamResetError
 from netlab.net.stream import Stream
-from netlab.proto.http import NO_HEADERS, Data, End, Headers, HttpEvent, RequestHead, Reset, ResponseHead
+from netlab.proto.http import NO_HEADERS, Data, End, Headers, HttpEvent, RequestHead, ResponseHead
 from netlab.proto.http2 import ErrorCodes, ServerCodec
 
 
@@ -98,7 +98,7 @@ class Responder:
         self.multiplexer.send(*events)
 
     def reset(self, stream: int, code: int) -> None:
-        self.multiplexer.send(Reset(code, stream))
+        self.multiplexer.reset(stream, code)
 
     async def respond(
         self, request: RequestHead, head: ResponseHead, body: Body, trailers: Trailers | None

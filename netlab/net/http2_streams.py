@@ -97,6 +97,11 @@ class Multiplexer:
         self.codec.send(*events)
         self._something.set()
 
+    def reset(self, stream: int, code: int) -> None:
+        """RST_STREAM, where the stream is not closed."""
+        self.send(Reset(code, stream))
+        self.fail(stream, StreamResetError(f"the stream was given up: {code_name(code)}"))
+
     def fits(self, stream: int, size: int) -> bool:
         """A body of this size may leave at once: nobody waits, and there is room everywhere."""
         return (
@@ -237,26 +242,29 @@ class Http2Tunnel:
         self._inbox = inbox
         self._timeout_s = timeout_s
         self._done = done
+        self._writing = asyncio.Lock()
 
     async def read(self) -> bytes:
         """Some bytes, as soon as there are any; b"" at the end. Raises OSError."""
         return await self._inbox.next_part(None) or b""
 
     async def write(self, data: bytes) -> None:
-        """Returns when the peer's slowness allows more. Raises OSError."""
+        """Returns when the peer's slowness allows more. Several may write at once. Raises OSError."""
         if data:
-            await self._multiplexer.write(self._inbox.stream, data, self._timeout_s)
+            async with self._writing:
+                await self._multiplexer.write(self._inbox.stream, data, self._timeout_s)
 
     async def close(self) -> None:
         """END_STREAM, as the end of a TCP connection (RFC 8441 section 5)."""
         stream = self._inbox.stream
-        if self._multiplexer.codec.is_open(stream):
-            self._multiplexer.send(End(stream=stream))
+        async with self._writing:
+            if self._multiplexer.codec.is_open(stream):
+                self._multiplexer.send(End(stream=stream))
         self._finish()
 
     def abort(self) -> None:
         """RST_STREAM with CANCEL, as a TCP reset (RFC 8441 section 5)."""
-        self._multiplexer.send(Reset(ErrorCodes.CANCEL, self._inbox.stream))
+        self._multiplexer.reset(self._inbox.stream, ErrorCodes.CANCEL)
         self._finish()
 
     def _finish(self) -> None:

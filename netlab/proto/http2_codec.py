@@ -33,6 +33,7 @@ from netlab.proto.http2_headers import (
 from netlab.proto.http2_state import Limits, Sender, Stream
 
 _GOAWAY_SIZE = 17
+_KNOWN = frozenset(SettingCodes)  # h2 would remember any other for good
 _TABLE = 4096  # of the compression of what we send, whatever more the peer would hold (RFC 7541 section 4.2)
 
 # All that h2 sees of the peer's field sections: no field at all, or that a response is informational.
@@ -331,7 +332,7 @@ class Codec(Sender):
             return
         self._bear(self._chatter, "SETTINGS frames")
         settings = frames.Settings.parse(frame.payload)
-        pairs = tuple((key, self._setting(key, value)) for key, value in settings.pairs)
+        pairs = tuple((key, self._setting(key, value)) for key, value in settings.pairs if key in _KNOWN)
         self._feed(frames.Settings(pairs).serialize())
         self.settled = True
 

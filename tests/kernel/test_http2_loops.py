@@ -204,6 +204,26 @@ def test_a_tunnel_by_extended_connect(tmp_path: Path) -> None:
     serving(tmp_path, work)
 
 
+def test_a_tunnel_takes_several_writers_at_once(tmp_path: Path) -> None:
+    async def work(server: Running) -> None:
+        connection = await connected(server)
+        _, tunnel = await connection.tunnel(RequestHead("GET", "/chat", HOST, protocol="websocket"))
+        assert tunnel is not None
+        parts = [bytes((65 + n,)) * 300_000 for n in range(4)]
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(tunnel.write(part))
+            came = b""
+            while len(came) < sum(map(len, parts)):
+                came += await tunnel.read()
+        assert came == b"".join(parts)
+        tunnel.abort()
+        await until(lambda: connection.state.active == 0, "the stream is over")
+        await connection.close()
+
+    serving(tmp_path, work)
+
+
 @pytest.mark.parametrize("path", ["/abort", "/wait"])
 def test_a_request_without_an_answer(tmp_path: Path, path: str) -> None:
     async def work(server: Running) -> None:

@@ -446,3 +446,11 @@ def test_a_table_size_beyond_ours_costs_nothing() -> None:
     talk.open()
     talk.server.send(ResponseHead(200, stream=1), End(stream=1))
     assert talk.server._h2.encoder.header_table_size == 4096
+
+
+def test_settings_that_nobody_knows_are_not_kept() -> None:
+    talk = connected()
+    known = len(talk.server._h2.remote_settings)
+    talk.hear(raw(4, 0, 0, b"".join(key.to_bytes(2, "big") + bytes(4) for key in range(0x100, 0x900))))
+    assert talk.said == raw(4, 1), "they are acknowledged"
+    assert len(talk.server._h2.remote_settings) == known
