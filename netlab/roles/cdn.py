@@ -28,6 +28,7 @@ from netlab.policy.stored import Stored
 from netlab.policy.tracing import child
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 
+_LARGEST_SHARE = 8  # of the cache that one response may take: one part in so many
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
 
 
@@ -45,7 +46,7 @@ class _Edge:
         self._ctx = ctx
         self._names = frozenset(name.lower() for name in spec.names)
         self._cache = Cache(spec.cache_bytes)
-        self._capacity = spec.cache_bytes
+        self._largest = spec.cache_bytes // _LARGEST_SHARE
         self._pool = ConnectionPool(ctx, spec.pool)
         self._advertised = Advertised(spec.http, spec.hsts_s)
         self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name, (spec.origin_http,))
@@ -142,7 +143,7 @@ class _Edge:
     ) -> None:
         status = f"fwd={found.cause}; fwd-status={response.head.status}"
         head = self._advertised.on(exchange, self._marked(relayed_head(response.head), status))
-        copy = _Copy(self._capacity)
+        copy = _Copy(self._largest, response.head)
         body = await response_body(exchange.request, response)
         if isinstance(body, bytes):
             copy.add(body)
@@ -165,8 +166,10 @@ class _Edge:
 class _Copy:
     """A body kept while it passes, until it is longer than could be stored."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, head: ResponseHead) -> None:
+        length = head.headers.get("content-length")
+        known = int(length) if length.isdigit() else 0
+        self._limit = limit if known <= limit else -1  # a long one is not begun
         self._parts: list[bytes] = []
         self._size = 0
 
