@@ -21,8 +21,9 @@ class Flow(NamedTuple):
 EVENTS: dict[str, str] = {
     "ready": "the role accepts; address, port of its listener where it has one",
     "request-start": "client: the click; name, url, traceparent",
-    "request-done": "client: the response is whole; name, status, bytes, headers, total_ms",
-    "request-failed": "client: no response; name, cause",
+    "request-done": "client: the response is whole; name, status, version, reused, bytes, headers, trailers, "
+    "informational, head_ms, total_ms",
+    "request-failed": "client: no whole response; name, cause, check (as in tls-failed)",
     "dns-query": "a question was sent or came in; side (client, server), qname, qtype, cached",
     "dns-answer": "an answer was sent or came in; side, qname, qtype, rcode, answers, cached, cause",
     "connect-start": "a TCP connection is being opened",
@@ -34,11 +35,13 @@ EVENTS: dict[str, str] = {
     "quic-failed": "QUIC failed; side, cause",
     "quic-migrated": "a QUIC connection goes on from another address; side, path (local and remote socket)",
     "connection-reused": "a request goes on a connection that is open; version, requests, traceparent",
-    "pool-wait": "a request waits for a connection, because a limit of the pool is reached; limit, waiting",
-    "alt-svc": "an origin told of another version; origin, alternatives, max_age_s",
+    "pool-wait": "a request waits for a connection, because a limit of the pool is reached; limit, waiting, "
+    "pool, traceparent",
+    "alt-svc": "an origin told of another version; origin, alternatives, max_age_s, source",
     "fallback": "another version is spoken than was tried first; wanted, version, cause",
     "request-retried": "a request is sent again; attempt, cause, traceparent",
-    "hsts": "an origin said that it is reached by https only, or an http URL was made https; host, max_age_s",
+    "hsts": "an origin said that it is reached by https only, or an http URL was made https; host, "
+    "max_age_s, url",
     "websocket-opened": "a WebSocket is open; side, url, version, extensions, traceparent",
     "websocket-sent": "a message went out; kind, bytes, channel, id",
     "websocket-received": "a message came in; kind, bytes, channel, id",

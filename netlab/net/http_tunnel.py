@@ -62,13 +62,18 @@ def _answered(exchange: Exchange, answer: ResponseHead) -> Headers:
 
 async def splice(one: Tunnel, other: Tunnel) -> None:
     """Both directions, each at the pace of its reader, until both have ended; where one breaks, both do."""
+    ended = False
     try:
         async with asyncio.TaskGroup() as both:
             both.create_task(_pump(one, other))
             both.create_task(_pump(other, one))
+        ended = True
     except* (OSError, RemoteProtocolError, UpstreamError):
-        one.abort()
-        other.abort()
+        pass
+    finally:
+        if not ended:  # cancelled, too: else the pool would wait for its connection
+            one.abort()
+            other.abort()
 
 
 async def _pump(source: Tunnel, sink: Tunnel) -> None:

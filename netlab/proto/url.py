@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from netlab.errors import InputError
 
 _PORTS = {"http": 80, "https": 443}
+_KEPT = "/?%:@!$&'()*+,;=~-._"  # of a path and query; the rest is percent-encoded (RFC 3986 section 3.3)
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%[a-z0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +55,15 @@ def parse_url(url: str) -> Url:
     if not host or not 1 <= port <= 65_535:
         raise InputError(f"{url!r} names no host" if not host else f"{url!r} has no port that can be asked")
     query = f"?{parts.query}" if parts.query else ""
-    return Url(parts.scheme, host, port, (parts.path or "/") + query)
+    return Url(parts.scheme, _ascii(url, host), port, quote((parts.path or "/") + query, safe=_KEPT))
+
+
+def _ascii(url: str, host: str) -> str:
+    """International names as the DNS has them (RFC 5890)."""
+    try:
+        name = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise InputError(f"{url!r} names no host: {error}") from error
+    if not _HOST.fullmatch(name):
+        raise InputError(f"{url!r} names no host: {name!r} has characters that no name has")
+    return name

@@ -18,6 +18,8 @@ from netlab.model.launch import Launch
 from netlab.model.roles import ClientSpec, NameserverSpec, Record, ResolverSpec, Zone
 from netlab.net import sockets
 from netlab.net.stub import TIMEOUT_S, Stub
+from netlab.policy.alt_svc import Alternative
+from netlab.policy.https_record import alternatives
 from netlab.proto.dns import FrameCodec, Message, Question, decode, encode
 from netlab.roles import nameserver, resolver
 from tests.kit.roles_in_process import Running, context, running
@@ -40,6 +42,7 @@ EXAMPLE = Zone(
             ("ns", "A", EXAMPLE_AT),
             ("www", "CNAME", "api"),
             ("api", "AAAA", "2001:db8::10"),
+            ("api", "HTTPS", '1 . alpn="h3,h2" port="8443"'),
         ),
         Record(name="api", type="A", data="192.0.2.10", geo={"London": "192.0.2.20"}),
         *records(*(("big", "A", address) for address in BIG)),
@@ -146,6 +149,37 @@ def test_aliases_and_ipv6_addresses(tmp_path: Path) -> None:
         assert await stub.lookup("www.example.com", "AAAA") == ["2001:db8::10"]
         assert await stub.lookup("192.0.2.1") == ["192.0.2.1"]
         assert await stub.lookup("[2001:db8::1]") == ["2001:db8::1"]
+
+    in_world(tmp_path, work)
+
+
+def test_https_records_and_their_absence(tmp_path: Path) -> None:
+    async def work(made: World) -> None:
+        stub, client = made.stub()
+        found, ttl_s = await stub.https("www.example.com")
+        assert alternatives(found, 443, ttl_s) == (
+            Alternative("h3", 8443, "", ttl_s),
+            Alternative("h2", 8443, "", ttl_s),
+        )
+        assert 0 < ttl_s <= 300
+        assert (await stub.https("ns.example.com"))[0] == ()
+        assert (await stub.https("none.example.com"))[0] == ()
+        queries = len(client.events("dns-query"))
+        assert (await stub.https("www.example.com"))[0] == found
+        assert client.events("dns-query")[queries]["cached"] is True
+        nobody, _ = made.stub("alone", ())
+        assert (await nobody.https("www.example.com"))[0] == (), "a client can do without"
+
+    in_world(tmp_path, work)
+
+
+def test_who_asks_the_same_at_the_same_time_shares_the_answer(tmp_path: Path) -> None:
+    async def work(made: World) -> None:
+        stub, client = made.stub()
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(stub.lookup("api.example.com")) for _ in range(5)]
+        assert [task.result() for task in asked] == [["192.0.2.20"]] * 5
+        assert [one["cached"] for one in client.events("dns-query")] == [False, True, True, True, True]
 
     in_world(tmp_path, work)
 
