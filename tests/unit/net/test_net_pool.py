@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,44 @@ def test_a_new_connection_s_failure_is_final(tmp_path: Path) -> None:
             await bench.get()
 
     run(tmp_path, work)
+
+
+def test_a_stream_that_http2_refused_is_asked_for_again_on_the_same_connection(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        bench.server.failures = [UpstreamError("REFUSED_STREAM", unsent=True)]
+        assert await bench.get(SECURE) == b"hello"
+        assert len(bench.server.made) == 1
+        assert len(bench.events("request-retried")) == 1
+
+    run(tmp_path, work, lambda: FakeServer("2"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_storm_of_requests_failures_and_cancellations_leaves_nothing(tmp_path: Path, seed: int) -> None:
+    async def work(bench: Bench) -> None:
+        rng = random.Random(seed)
+        bench.server.delay_s = {"1.1": 0.001, "2": 0.002, "3": 0.001}
+
+        async def one(number: int) -> None:
+            target = (ONE, TWO, SECURE)[number % 3]
+            with suppress(UpstreamError):
+                async with bench.pool.exchange(target, GET, fresh=rng.random() < 0.2):
+                    await asyncio.sleep(rng.random() * 0.004)
+
+        tasks = [asyncio.ensure_future(one(number)) for number in range(300)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0.0005)
+            rng.choice(tasks).cancel()
+            if bench.server.alive() and rng.random() < 0.3:
+                rng.choice(bench.server.alive()).break_down()
+            if rng.random() < 0.3:
+                bench.server.failures.append(UpstreamError("stale", unsent=rng.random() < 0.5))
+        bench.server.failures.clear()
+        assert repr(bench.pool).startswith("0 active"), repr(bench.pool)
+        assert "waiting" not in repr(bench.pool), repr(bench.pool)
+        assert [await bench.get(target) for target in (ONE, TWO, SECURE)] == [b"hello"] * 3
+
+    run(tmp_path, work, FakeServer, limits=Pool(total=7, per_host=3))
 
 
 def test_a_long_body_that_was_taken_can_t_be_sent_again(tmp_path: Path) -> None:
