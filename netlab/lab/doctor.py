@@ -78,9 +78,11 @@ def _kernel() -> Iterator[Finding]:
         return
     yield Finding("network namespaces", True, f"can be made; kernel {os.uname().release}")
     if capabilities.netem:
-        yield Finding("links", True, "netem: the kernel impairs them", required=False)
+        seeds = "" if capabilities.netem_seed else "; links with a seed are relayed (netem has it from 6.6 on)"
+        yield Finding("links", True, f"netem: the kernel impairs them{seeds}", required=False)
     else:
-        found = "wire: this kernel has no sch_netem, so netlab relays impaired links itself"
+        missing = "sch_netem, or sch_ingress, cls_u32 or act_mirred beside it"
+        found = f"wire: this kernel has no {missing}, so netlab relays impaired links itself"
         yield Finding("links", True, found, required=False)
     yield _namespaces()
 
