@@ -18,11 +18,12 @@ from netlab.errors import RemoteProtocolError
 from netlab.proto.http import RequestHead, ResponseHead
 from netlab.proto.http2_reader import PREFACE
 from netlab.proto.proxy_protocol import SIGNATURE, HeaderReader
+from netlab.trace.amplification import releasing
 from netlab.trace.carriage import Carriage
 from netlab.trace.leg import View, tcp_views
 from netlab.trace.message import Exchange, http_exchanges
 from netlab.trace.packet import Packet, Socket, packets_of
-from netlab.trace.round_trips import Moment, RoundTrips, Spoken, round_trips
+from netlab.trace.round_trips import Moment, RoundTrips, Spoken, first_wait, round_trips
 from netlab.trace.silent import silent_frames
 from netlab.trace.streams import http2_dialogue, http3_dialogue
 
@@ -147,7 +148,9 @@ class Connection:
         """The packets that say something the other side may wait for."""
         if self.quic is not None:
             said = {one.frame: one.sender == "client" for one in self.quic.packets if one.speaks}
-            return tuple(Spoken(self.moment(frame), by) for frame, by in said.items())
+            spoken = [Spoken(self.moment(frame), by) for frame, by in said.items()]
+            released = releasing(self.quic, first_wait(spoken)) - said.keys()
+            return tuple(sorted((*spoken, *(Spoken(self.moment(frame), True) for frame in released))))
         assert self.view is not None
         silent = self._silent
         return tuple(

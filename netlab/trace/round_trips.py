@@ -2,7 +2,8 @@
 
 A flight is what one side says before it hears the other: packets that *speak*, i.e. SYN or payload in TCP;
 in QUIC, CRYPTO and STREAM content, Retry and Version Negotiation. Acknowledgements, window updates and
-probes say nothing that the other side waits for.
+probes say nothing that the other side waits for, except where a server may send no more before it hears from
+its client (netlab.trace.amplification).
 
 A turn is a flight of the client and the server's packet that ends the wait for it. That packet must be
 able to depend on the flight: it comes at least most of a round-trip time after the flight began. (A server's

@@ -285,10 +285,14 @@ def network(
     tickets: Tickets | None = None,
     suite: CipherSuite | None = None,
     version: int | None = None,
+    chain: int = 0,
     **options: Any,
 ) -> Network:
-    """A client that hasn't connected yet, and the path to its server. `options`: as fields of Network.
-    With `tickets` that hold one, the client resumes, and may send 0-RTT data."""
+    """A client that hasn't connected yet, and the path to its server.
+
+    `chain`: how many certificates more the server sends. `options`: as fields of Network. With `tickets`
+    that hold one, the client resumes, and may send 0-RTT data.
+    """
     kept, secrets = tickets or Tickets(), StringIO()
     pem = certificate_pem(NAME)
     certificate = x509.load_pem_x509_certificate(pem)
@@ -308,6 +312,7 @@ def network(
     server = configuration(is_client=False)
     server.certificate, server.private_key = certificate, load_pem_private_key(pem, None)
 
+    server.certificate_chain = [certificate] * chain
     if options.get("negotiate"):
         server.supported_versions = [options["negotiate"]]
 

@@ -166,6 +166,36 @@ def test_a_lost_packet_costs_time_but_no_round_trip() -> None:
     assert found.round_trips.by_time > 3
 
 
+def test_a_server_with_a_long_chain_waits_for_an_acknowledgement() -> None:
+    """RFC 9000, section 8.1: three times what the client sent, and not a byte more."""
+    made = network(chain=12)
+    made.connect()
+    made.fetch("/a")
+    (found,) = connections(made.frames("client"), made.keys)
+    assert found.round_trips is not None
+    assert found.round_trips.count == 3
+    assert found.round_trips.by_time == pytest.approx(3, abs=0.05)
+
+
+def test_window_updates_are_no_turns(tmp_path: Path) -> None:
+    """The client of the kit gives back its window while the answer comes; nobody waits for that."""
+    client, server, log = contexts(tmp_path, NAME, "1.3", ("h2",))
+    path = TcpPath()
+    http = Http2(*secure(path, (client, server)), answer=lambda _: bytes(60_000))
+    http.client.ready = lambda: http.ask("/a")
+    path.connect()
+    path.run(lambda: bool(http.done))
+    path.settle(300 * MS)
+    found = only(path, log.read_text())
+    assert found.view is not None
+    updates = [one for one in found.packets if found.view.to_server(one) and one.number in found._silent]
+    assert updates
+    spoken = {one.at.frame for one in found.spoken}
+    assert not spoken & {one.number for one in updates}
+    (request,) = found.requests
+    assert not set(request.request_frames) & {one.number for one in updates}
+
+
 def test_a_client_that_migrates_is_one_connection() -> None:
     made = network()
     made.connect()
