@@ -194,7 +194,8 @@ class _Connection:
         if isinstance(event, GoAway):
             self._peer_leaves = True
             return
-        exchange = self._exchanges.get(event.stream) if isinstance(event, Data | End | Reset) else None
+        assert isinstance(event, (Data, End, Reset))  # clients send nothing else
+        exchange = self._exchanges.get(event.stream)
         if exchange is None:
             if isinstance(event, Reset):
                 self.multiplexer.fail(event.stream, reset_by_peer(event.code))
@@ -220,7 +221,7 @@ class _Connection:
             stream=head.stream,
         )
         exchange = self._exchanges[head.stream] = _Exchange(self._responder, self.peer, head)
-        exchange.task = self._tasks.create_task(self._serve(exchange))
+        exchange.task = self._tasks.create_task(self._serve(exchange), name="exchange")
 
     def _on_data(self, exchange: _Exchange, event: Data) -> None:
         if exchange.task is not None:

@@ -6,8 +6,8 @@ HTTP/3 has the same pseudo-header fields (RFC 9114 section 4.3).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
@@ -23,18 +23,21 @@ class MalformedError(Exception):
 # RFC 9110 section 5.6.2, without upper case (RFC 9113 section 8.2).
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_VALUE = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
+# All control characters, which RFC 9110 section 5.5 lets us refuse, and not the three of RFC 9113 section
+# 8.2.1 alone: a gateway could not pass them on in HTTP/1.1. A target is ASCII (RFC 3986 section 2).
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]\Z")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")
-_BAD_TARGET = re.compile(rb"[\x00-\x20\x7f#]")
+_BAD_TARGET = re.compile(rb"[^\x21-\x7e]|#")
+_AUTHORITY = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]+")  # RFC 3986 section 3.2, without userinfo
 _CONNECTION = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 _NOT_SENT = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host"}
 _SECRET = {b"authorization", b"proxy-authorization"}
 _REQUEST = {b":method", b":scheme", b":authority", b":path", b":protocol"}
 
 
-def section_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
+def section_size(fields: Fields) -> int:
     """Bytes as SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113 section 6.5.2)."""
-    return sum(len(name) + len(value) + 32 for name, value in fields)
+    return sum(map(len, chain.from_iterable(fields))) + 32 * len(fields)
 
 
 def _split(fields: Fields, allowed: set[bytes]) -> tuple[dict[bytes, bytes], Fields]:
@@ -69,12 +72,13 @@ def _headers(regular: Fields, authority: str = "") -> Headers:
 
 
 def content_length(headers: Headers) -> int | None:
-    """None without one. Raises MalformedError where there are several, or one that is no number."""
-    values = {value for name, line in headers if name == "content-length" for value in line.split(",")}
+    """None without one. Raises MalformedError where there are several, also equal ones, as HTTP/1.1 has it
+    here too (RFC 9110 section 8.6), or one that is no number."""
+    values = [value for name, value in headers if name == "content-length"]
     if not values:
         return None
-    value = values.pop().strip()
-    if values or not (value.isascii() and value.isdigit()) or len(value) > 18:
+    value = values[0]
+    if len(values) > 1 or not (value.isascii() and value.isdigit()) or len(value) > 18:
         raise MalformedError("Content-Length is not one number")
     return int(value)
 
@@ -111,9 +115,9 @@ def _authority(pseudo: dict[bytes, bytes], regular: Fields) -> str:
         authority = host
     if authority is None:
         return ""
-    if not authority or b"@" in authority or _BAD_TARGET.search(authority) or b"/" in authority:
+    if not _AUTHORITY.fullmatch(authority):
         raise MalformedError("not an authority")
-    return authority.decode("latin-1")
+    return authority.decode("ascii")
 
 
 def _scheme_and_path(pseudo: dict[bytes, bytes], method: bytes) -> tuple[str, str]:
@@ -122,7 +126,7 @@ def _scheme_and_path(pseudo: dict[bytes, bytes], method: bytes) -> tuple[str, st
         raise MalformedError("a request without a scheme")
     if _BAD_TARGET.search(path) or not (path[:1] == b"/" or (path == b"*" and method == b"OPTIONS")):
         raise MalformedError("a request without a path")
-    return scheme.decode("ascii").lower(), path.decode("latin-1")
+    return scheme.decode("ascii").lower(), path.decode("ascii")
 
 
 def read_response(fields: Fields, stream: int) -> ResponseHead:
