@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from netlab.decode.quic import Side
 from netlab.decode.tls import KeyLog
 from netlab.trace.connection import Connection, connections
+from netlab.trace.stalls import stalls
+from netlab.trace.tcp_analysis import analyse
+from netlab.trace.websockets import websockets
 from tests.kit.quic_bytes import MS as QUIC_MS
 from tests.kit.quic_bytes import Tickets, network
 from tests.kit.tcp_path import MS, TcpPath
@@ -17,6 +21,7 @@ from tests.kit.tls_bytes import contexts
 from tests.kit.tls_path import NAME, Http2, Secure, secure
 
 RTT = 50 * MS
+SIDES: tuple[Side, ...] = ("client", "server")
 GET = b"GET /a HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -279,8 +284,13 @@ def test_damaged_captures_never_raise(tmp_path: Path, seed: int) -> None:
         )
     rng.shuffle(frames)
     for found in connections(frames, KeyLog({**KeyLog.parse(keys).secrets, **made.keys.secrets})):
-        assert isinstance(found.requests, tuple)
         assert found.round_trips is None or found.round_trips.count >= 1
+        for side in SIDES:
+            for stall in stalls(found, side):
+                assert stall.duration_ns > 0
+            if found.view is not None:
+                assert all(one.value >= 0 for one in analyse(found.view, side).windows)
+        assert all(one.frames == () or one.opened.whole for one in websockets(found))
 
 
 def test_the_kit_speaks_tls(tmp_path: Path) -> None:
