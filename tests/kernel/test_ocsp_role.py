@@ -111,4 +111,4 @@ def test_a_revoked_server_staples_that_it_is(tmp_path: Path) -> None:
         started.start("proxy", spec, identity=REVOKED)
         argv = ("curl", "-sS", "--cacert", str(tmp_path / "root.pem"), "--resolve", f"{NAME}:443:127.0.0.1")
         assert b"keycompromise" in run(*argv, "--cert-status", f"https://{NAME}/").lower()
-        assert b"upstream" in run(*argv, f"https://{NAME}/")
+        assert b"upstream" in run(*argv, "--http1.1", f"https://{NAME}/")

@@ -131,6 +131,7 @@ def test_openssl_sees_the_status_and_resumes(tmp_path: Path, version: str) -> No
         (("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "alert protocol version"),
         (("-tls1_2", "-cipher", "AES128-SHA"), "alert handshake failure"),
         (("-alpn", "spdy/1"), "alert no application protocol"),
+        (("-tls1_2", "-fallback_scsv"), "alert inappropriate fallback"),
     ],
 )
 def test_openssl_is_refused(tmp_path: Path, flags: tuple[str, ...], alert: str) -> None:
