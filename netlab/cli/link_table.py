@@ -23,6 +23,9 @@ def show_links(documents: list[dict[str, Any]]) -> None:
     counters = (*_COUNTERS, *rare)
     show_table((*_HEADS, *map(str.upper, counters)), [_row(link, way, counters) for link, way in ways])
     for link in documents:
+        if link["backend"] == "netem" and not link["middle"]:
+            where = "captures see its frames after the delay, since it began as a plain link"
+            typer.echo(f"{link['name']}: {where}; try `backend: netem` in the topology", err=True)
         for way, playing in link["playing"].items():
             typer.echo(f"{link['name']} {way} {_played(playing)}", err=True)
 

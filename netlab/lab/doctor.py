@@ -78,7 +78,9 @@ def _kernel() -> Iterator[Finding]:
         return
     yield Finding("network namespaces", True, f"can be made; kernel {os.uname().release}")
     if capabilities.netem:
-        seeds = "" if capabilities.netem_seed else "; links with a seed are relayed (netem has it from 6.6 on)"
+        seeds = (
+            "" if capabilities.netem_seed else "; links with a seed are relayed (netem has it from 6.6 on)"
+        )
         yield Finding("links", True, f"netem: the kernel impairs them{seeds}", required=False)
     else:
         missing = "sch_netem, or sch_ingress, cls_u32 or act_mirred beside it"

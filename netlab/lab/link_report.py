@@ -27,6 +27,7 @@ def _document(
     return {
         **link_summary(links, link, own),
         "mtu": link.link.mtu,
+        "middle": list(link.middle),
         "interfaces": {end: {"up": one.up, "carrier": one.carrier} for end, one in own.items()},
         "playing": {way: player.to_json() for way, player in link.players.items()},
         **{way: _direction(link, way, carried.get(way, {})) for way in DIRECTIONS},

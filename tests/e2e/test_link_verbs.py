@@ -311,6 +311,7 @@ def test_a_plain_link_is_changed_or_says_why_not(routed: Lab) -> None:
         assert show(routed, "b")["up"]["words"] == "perfect"
     else:
         assert done.status == 0, done
+        assert "captures see its frames after the delay" in done.stderr
         assert rtt_ms(routed) >= 50
         assert show(routed, "b")["down"]["words"] == "perfect"
         assert link(routed, "set", "b", "delay=30ms").status == 0

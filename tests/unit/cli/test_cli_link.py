@@ -29,6 +29,7 @@ def direction(sender: str, **counters: int) -> dict[str, Any]:
 
 def test_a_line_per_direction(capsys: pytest.CaptureFixture[str]) -> None:
     link = {"name": "a:x--b:y", "ends": ["a:x", "b:y"], "medium": "dsl", "state": "up", "playing": {}}
+    link["middle"] = ["n0a", "n0b"]
     relayed = direction("a:x", frames=7, bytes=8, lost=1, overlimit=2, late=3, unable=4)
     show_links([{**link, "backend": "wire", "up": relayed, "down": direction("b:y")}])
     _, *rows = capsys.readouterr().out.splitlines()
@@ -47,6 +48,17 @@ def test_a_line_per_direction(capsys: pytest.CaptureFixture[str]) -> None:
         "a:x--b:y up plays x.csv: step 1 of 9, over and over",
         "a:x--b:y down stopped playing x.csv: no relay",
     ]
+
+
+def test_rare_counters_and_a_link_that_began_as_a_plain_one(capsys: pytest.CaptureFixture[str]) -> None:
+    link = {"name": "a:x--b:y", "ends": ["a:x", "b:y"], "medium": "dsl", "state": "up", "playing": {}}
+    ways = {"up": direction("a:x", marked=2, corrupted=0), "down": direction("b:y")}
+    show_links([{**link, **ways, "backend": "netem", "middle": []}])
+    caught = capsys.readouterr()
+    heads, *rows = caught.out.splitlines()
+    assert heads.split()[-2:] == ["UNABLE", "MARKED"]
+    assert [row.split()[-1] for row in rows] == ["2", "-"]
+    assert "captures see its frames after the delay" in caught.err
 
 
 def test_ps_says_what_is_wrong_with_links(capsys: pytest.CaptureFixture[str]) -> None:
