@@ -130,7 +130,7 @@ class _Connection:
 
     def _rearm(self) -> None:
         """A head must be whole in time; where nothing goes on, something must begin in time."""
-        if self._timer is None:
+        if self._timer is None or self._timer.expired():
             return
         now = asyncio.get_running_loop().time()
         begun = self.codec.in_block or (self.codec.buffered() and not self._exchanges)

@@ -209,7 +209,9 @@ class ClientCodec(Codec):
         if parent is None or not parent.receiving:
             self._absent(stream, "PUSH_PROMISE")
         self._highest = promised
-        if parent is None or not parent.receiving:
+        pushed = sum(1 for known in self._streams if known % 2 == 0)
+        if parent is None or not parent.receiving or pushed >= self.limits.streams:
+            self._bear(self._resets, "promises that are refused")
             self._raw(frames.rst_stream(promised, ErrorCodes.REFUSED_STREAM))
             self._remember(promised, "ours")
             return
@@ -218,7 +220,7 @@ class ClientCodec(Codec):
                 frames.PUSH_PROMISE, frames.END_HEADERS, stream, struct.pack(">L", promised) + NO_FIELDS
             )
         )
-        self._streams[promised] = pushed = Stream(promised, sending=False)
+        stream_of_push = self._streams[promised] = Stream(promised, sending=False)
         head = read_request(fields, promised)
         if (
             head.method not in {"GET", "HEAD"}
@@ -226,7 +228,7 @@ class ClientCodec(Codec):
             or head.headers.get("content-length", "0") != "0"
         ):
             raise MalformedError("the promise of a response to a request that is not safe, or has a body")
-        pushed.bodiless, pushed.told = head.method == "HEAD", True
+        stream_of_push.bodiless, stream_of_push.told = head.method == "HEAD", True
         events.append(Promise(head, stream))
 
     def _on_priority_update(self, frame: Frame, events: list[HttpEvent]) -> None:

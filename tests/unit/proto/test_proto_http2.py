@@ -340,6 +340,18 @@ def test_8_4_1_a_promise_that_may_not_be(method: str, promised: int, of_stream: 
             client.receive(said)
 
 
+def test_10_5_more_promises_than_streams_are_refused() -> None:
+    client = hearing(push=True)
+    block = Encoding().encoder.encode(GET)
+    client.receive(raw(5, 4, 1, (2).to_bytes(4, "big") + block))
+    said = b"".join(
+        raw(5, 4, 1, number.to_bytes(4, "big") + b"\x82\x86\x84\xbe") for number in range(4, 210, 2)
+    )
+    assert len(client.receive(said)) == 99
+    refused = [(code, stream) for _, code, stream in faults(client.outgoing())]
+    assert refused == [(7, stream) for stream in (202, 204, 206, 208)]
+
+
 # Against h2.
 
 
