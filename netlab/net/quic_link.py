@@ -86,8 +86,9 @@ class QuicLink(ABC):
 
     def pump(self) -> None:
         """Hand on what came, and send what is to be sent."""
-        self._hand_on()
-        self.transmit()
+        if not self.ended.is_set():
+            self._hand_on()
+            self.transmit()
 
     def _hand_on(self) -> None:
         while (event := self.quic.next_event()) is not None:

@@ -102,4 +102,5 @@ async def _paired(
         try:
             await work(Pair(server, client, port))
         finally:
+            client.ctx.stop()
             await server.ctx.drain()
