@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
-from netlab.errors import InputError, LocalProtocolError
+from netlab.errors import InputError, LabError, LocalProtocolError
 from netlab.model.launch import Identity
 from netlab.model.roles import TlsClient, TlsServer
 from netlab.net import openssl
@@ -36,13 +36,21 @@ class KeyLog:
         self._fd = -1
 
     def install(self, context: SSL.Context) -> None:
-        if self._path:
-            context.set_keylog_callback(self._write)
+        """Raises LabError where the file can't be opened."""
+        if not self._path:
+            return
+        if self._fd < 0:
+            try:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise LabError(
+                    f"can't write TLS secrets to {self._path}: {os.strerror(error.errno or 0)}",
+                    "give SSLKEYLOGFILE a file that the role may write, or leave it out",
+                ) from error
+            weakref.finalize(self, os.close, self._fd)
+        context.set_keylog_callback(self._write)
 
     def _write(self, _: SSL.Connection, line: bytes) -> None:
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            weakref.finalize(self, os.close, self._fd)
         os.write(self._fd, line + b"\n")
 
 

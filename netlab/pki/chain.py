@@ -20,6 +20,7 @@ _USAGES = {
     "client": ExtendedKeyUsageOID.CLIENT_AUTH,
     "ocsp": ExtendedKeyUsageOID.OCSP_SIGNING,
 }
+_WORDS = {"server": "a server", "client": "a client", "ocsp": "an OCSP responder"}
 _LONGEST = 8  # certificates in a path
 _RSA_BITS = 2048
 _EC_BITS = 256
@@ -128,7 +129,7 @@ def _leaf_fault(certificate: x509.Certificate, purpose: Purpose) -> str:
     if _USAGES[purpose] not in extended and (
         purpose == "ocsp" or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in extended
     ):
-        return f"is not for a {purpose} (extendedKeyUsage)"
+        return f"is not for {_WORDS[purpose]} (extendedKeyUsage)"
     return ""
 
 

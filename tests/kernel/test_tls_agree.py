@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.errors import InputError, LocalProtocolError
+from netlab.errors import InputError, LabError, LocalProtocolError
 from netlab.model.roles import TlsClient, TlsServer
 from netlab.net.stream import TlsError
 from netlab.net.tls import ServerContext
@@ -236,3 +236,8 @@ def test_a_name_that_is_not_ascii(tmp_path: Path) -> None:
         await until(lambda: made.server.events("connection-closed"), "the server is rid of it")
 
     pair(tmp_path, work)
+
+
+def test_a_key_log_that_can_not_be_written(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"can't write TLS secrets to .*: No such file"):
+        ServerContext(TlsServer(), (IDENTITY,), (), KeyLog(str(tmp_path / "none" / "keys")))

@@ -85,7 +85,7 @@ def test_a_delegated_responder() -> None:
         (delegate(GOOD.root), True, "signed neither by"),  # an authority above may not
         (delegate(authority("stranger")), True, "signed neither by"),
         (authority("stranger"), False, "signed neither by"),
-        (leaf(GOOD.intermediate), True, "is not for a ocsp"),
+        (leaf(GOOD.intermediate), True, "is not for an OCSP responder"),
         (
             delegate(GOOD.intermediate, VALID, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE),
             True,
