@@ -119,8 +119,6 @@ class Http2Connection(ClientConnection):
         pinging = tasks.create_task(self._ping(ping_s)) if ping_s else None
         try:
             await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                self._leave(reading.result())
             self._multiplexer.finish()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_S):
@@ -140,7 +138,8 @@ class Http2Connection(ClientConnection):
             self._leave(str(error) or type(error).__name__)
             self._stream.abort()  # which ends the reader
 
-    async def _read(self) -> str:
+    async def _read(self) -> None:
+        """Until the connection ends; why is in `state` at once, so that nobody asks any more."""
         try:
             while data := await self._stream.read():
                 self._codec.tick(self._ctx.now())
@@ -148,12 +147,12 @@ class Http2Connection(ClientConnection):
                     self._on_event(event)
                 self._after_reading()
             self._codec.receive(b"")
+            cause = "the server closed it"
         except (OSError, RemoteProtocolError) as error:
             cause = str(error) or type(error).__name__
             if isinstance(error, RemoteProtocolError):
                 self._ctx.emit("error", self.flow, cause=cause)
-            return cause
-        return "the server closed it"
+        self._leave(cause)
 
     def _after_reading(self) -> None:
         if self._codec.settled and not self.state.closed:

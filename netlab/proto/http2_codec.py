@@ -101,6 +101,7 @@ class Codec(Sender):
         except PeerError as fault:
             self._dead = True
             self.go_away(fault.code, str(fault))
+            self._streams.clear()  # nothing more is sent on any, nor is read of it
             raise RemoteProtocolError(f"{fault.code.name}: {fault}") from fault
         return events
 
