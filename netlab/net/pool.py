@@ -97,13 +97,7 @@ class ConnectionPool:
 
     async def close(self) -> None:
         """End all connections; requests that are under way, or wait, fail."""
-        self._closed = True
-        self._machine.stop()
-        for ticket, future in self._grants.items():
-            self._machine.cancel(ticket)
-            if not future.done():
-                future.set_exception(UpstreamError("the pool is closed", unsent=True))
-        self._grants.clear()
+        self._refuse("the pool is closed")
         self._settle()
         for slot in [*self._connections, *self._dials]:
             self._end(slot, "the pool is closed")
@@ -113,6 +107,16 @@ class ConnectionPool:
             waiting.add(self._reaper)
         if waiting:
             await asyncio.wait(waiting)
+
+    def _refuse(self, cause: str) -> None:
+        """Nobody gets a connection from now on, and who waits hears why."""
+        self._closed = True
+        self._machine.stop()
+        for ticket, future in self._grants.items():
+            self._machine.cancel(ticket)
+            if not future.done():
+                future.set_exception(UpstreamError(cause, unsent=True))
+        self._grants.clear()
 
     # One request.
 
@@ -251,7 +255,15 @@ class ConnectionPool:
                     assert_never(action)
 
     def _start(self, slot: Slot) -> None:
-        task = self._dials[slot] = self._ctx.tasks.create_task(self._dial(slot))
+        dialling = self._dial(slot)
+        try:
+            task = self._ctx.tasks.create_task(dialling)
+        except RuntimeError:  # the role ends, and its group takes no more tasks
+            dialling.close()
+            self._refuse("the role ends")
+            self._machine.failed(slot)
+            return
+        self._dials[slot] = task
         task.add_done_callback(lambda _: self._dials.pop(slot, None))
         if self._reaper is None:
             self._reaper = self._ctx.tasks.create_task(self._reap())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from netlab.model.roles import ClientSpec, Request, TlsServer
 from netlab.net.exchange import Exchange
 from netlab.proto.http import Headers, ResponseHead
 from tests.kit.origin import Site, echo, site
+from tests.kit.role_process import roles
 from tests.kit.roles_in_process import Running
 
 
@@ -299,3 +302,17 @@ def test_what_can_t_be_asked(tmp_path: Path) -> None:
         assert role.ctx.exit_status == 1
 
     site(tmp_path, work)
+
+
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_a_client_that_is_told_to_end_within_requests(tmp_path: Path, http: str) -> None:
+    """As a process: some requests are under way, others wait, and nothing of it is a traceback."""
+    with roles(tmp_path) as started, socket.create_server(("127.0.0.1", 8000)) as silent:
+        silent.settimeout(10)
+        request = {"url": "http://127.0.0.1:8000/", "http": http}
+        client = started.start("client", spec(*[request] * 20, parallel=12))
+        with silent.accept()[0]:
+            client.wait_for("request-sent", 6)
+            client.process.send_signal(signal.SIGTERM)
+            client.wait()
+        assert client.log() == "", client.evidence()
