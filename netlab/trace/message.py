@@ -113,7 +113,7 @@ def _messages(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[_
     After a switch of protocols, 101, there are no more."""
     start, body, place = 0, 0, 0
     head: RequestHead | ResponseHead | None = None
-    for end, event in _events(parser, data):
+    for end, event in placed_events(parser, data):
         place = end
         if isinstance(event, Data):
             body += len(event.data)
@@ -129,7 +129,7 @@ def _messages(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[_
         yield _Message(head, Extent(start, place), body, whole=False)
 
 
-def _events(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[tuple[int, HttpEvent]]:
+def placed_events(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[tuple[int, HttpEvent]]:
     """Events, each with the offset of the first byte after it.
 
     Byte by byte, so that the offsets are exact, but for the inside of bodies of known length.

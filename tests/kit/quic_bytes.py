@@ -67,6 +67,7 @@ class Network:
     h3_client: H3Connection | None = None
     h3_server: H3Connection | None = None
     answer: Callable[[str], bytes] = lambda path: b"answer to " + path.encode()
+    tunnel_fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     got: dict[int, bytes] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     _handler: Any = None
@@ -226,7 +227,7 @@ class Network:
         assert self.h3_server is not None
         path = dict(one.headers)[b":path"].decode()
         if dict(one.headers).get(b":protocol"):  # a tunnel: the test itself says what goes through
-            self.h3_server.send_headers(one.stream_id, [(b":status", b"200")])
+            self.h3_server.send_headers(one.stream_id, [(b":status", b"200"), *self.tunnel_fields])
             return
         body = self.answer(path)
         fields = [(b":status", b"200"), (b"server", b"test"), (b"x-path", path.encode())]
