@@ -9,17 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from netlab.decode import quic_packet as wire
-from netlab.decode.quic_connection import (
-    Address,
-    Datagram,
-    Path,
-    QuicConnection,
-    QuicMessage,
-    QuicPacket,
-    Side,
-)
+from netlab.decode.quic_connection import QuicConnection
 from netlab.decode.quic_keys import VERSIONS, initial_keys
 from netlab.decode.quic_packet import Sealed, split, unprotect
+from netlab.decode.quic_seen import Address, Datagram, Path, QuicMessage, QuicPacket, Side
 from netlab.decode.tls_keys import KeyLog
 
 __all__ = [
