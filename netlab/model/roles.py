@@ -43,7 +43,7 @@ class Quic(_Spec):
     """How a side does QUIC. `congestion`: its congestion control. `idle`: a connection on which nothing
     comes for so long ends. `stream_bytes`, `connection_bytes`: how much may come beyond what was read, per
     stream and in all. `retry`: a server has clients prove their address first, for one more round trip.
-    `qlog`: record each connection for qvis; it costs a third of the speed, and memory until its end."""
+    `qlog`: record each connection for qvis; it costs a quarter of the speed, and memory until its end."""
 
     congestion: Literal["reno", "cubic"] = "cubic"
     idle_ns: DurationNs = Field(60_000_000_000, alias="idle")
