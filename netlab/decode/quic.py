@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from netlab.decode import quic_packet as wire
 from netlab.decode.quic_connection import QuicConnection
-from netlab.decode.quic_keys import VERSIONS, initial_keys
+from netlab.decode.quic_keys import initial_keys
 from netlab.decode.quic_packet import Sealed, split, unprotect
 from netlab.decode.quic_seen import Address, Datagram, Path, QuicMessage, QuicPacket, Side
 from netlab.decode.tls_keys import KeyLog
@@ -24,20 +24,7 @@ __all__ = [
     "QuicTracker",
     "Side",
     "quic_connections",
-    "starts_quic",
 ]
-
-_SMALLEST_INITIAL = 1200  # RFC 9000, section 14.1
-
-
-def starts_quic(datagram: bytes) -> bool:
-    """Whether it can be a client's first datagram: an Initial packet of a known version, padded."""
-    if len(datagram) < _SMALLEST_INITIAL or datagram[0] & 0xC0 != 0xC0:
-        return False
-    if int.from_bytes(datagram[1:5], "big") not in VERSIONS:
-        return False
-    packets = split(datagram)
-    return bool(packets) and packets[0].type == wire.INITIAL
 
 
 @dataclass

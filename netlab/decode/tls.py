@@ -24,6 +24,7 @@ from netlab.decode.tls_messages import (
     FINISHED,
     KEY_UPDATE,
     SERVER_HELLO,
+    alert_name,
     name_of,
 )
 from netlab.errors import RemoteProtocolError
@@ -55,6 +56,11 @@ class Alert(NamedTuple):
     direction: Side
     start: int
     end: int
+
+    @property
+    def name(self) -> str:
+        """ "close_notify", "handshake_failure", …"""
+        return alert_name(self.description)
 
 
 @dataclass(slots=True)

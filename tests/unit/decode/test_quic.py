@@ -10,7 +10,7 @@ from aioquic.tls import CipherSuite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netlab.decode.quic import Datagram, QuicConnection, QuicTracker, quic_connections, starts_quic
+from netlab.decode.quic import Datagram, QuicConnection, QuicTracker, quic_connections
 from netlab.decode.tls_keys import KeyLog
 from tests.kit.quic_bytes import CLIENT, MS, NAME, SERVER, Network, Tickets, network
 
@@ -278,15 +278,6 @@ def test_server_packets_before_the_servers_hello() -> None:
     assert found.problems == ()
     certificate = next(one for one in found.messages if one.name == "Certificate")
     assert (certificate.frames, certificate.done) == ((whole.frame,), 1000)
-
-
-def test_what_starts_a_connection() -> None:
-    first, *others = default().capture("client")
-    assert starts_quic(first.data)
-    assert not starts_quic(first.data[:1199])
-    assert not starts_quic(b"\xc0\0\0\0\x09" + bytes(1300))
-    assert not any(starts_quic(one.data) for one in others if one.data[0] < 0x80)
-    assert not starts_quic(b"")
 
 
 @given(st.binary(max_size=1500))

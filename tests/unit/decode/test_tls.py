@@ -178,6 +178,7 @@ def test_an_alert() -> None:
     secret = next(bytes.fromhex(word[2]) for word in words if word[0] == "CLIENT_TRAFFIC_SECRET_0")
     session = decrypt(made.client + sealed(secret, 2, 21, b"\1\0"), made.server, KeyLog.parse(made.keys))
     (alert,) = session.alerts
+    assert alert.name == "close_notify"
     assert (alert.level, alert.description, alert.direction, alert.start) == (
         1,
         0,
