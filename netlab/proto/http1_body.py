@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.proto.http import NO_HEADERS, Data, End, Headers, HttpEvent
-from netlab.proto.http1_head import Framing, fields_bytes, head_end, parse_trailers
+from netlab.proto.http1_head import Framing, fields_bytes, head_end, parse_trailers, sendable_trailers
 
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16 * 1024  # bytes of all chunk extensions of a body, which nobody reads
@@ -164,7 +164,7 @@ class BodyWriter:
         """The last bytes; only a chunked body can have trailers, which are dropped elsewhere (RFC 9110
         section 6.5.1). Raises LocalProtocolError where it is less than Content-Length said."""
         if self._framing.chunked:
-            return b"0\r\n" + fields_bytes(trailers) + b"\r\n"
+            return b"0\r\n" + fields_bytes(sendable_trailers(trailers)) + b"\r\n"
         if self._left:
             raise LocalProtocolError(f"{self._left} bytes less than Content-Length")
         return b""

@@ -131,6 +131,11 @@ def parse_trailers(text: str) -> Headers:
     return trailers
 
 
+def sendable_trailers(trailers: Headers) -> Headers:
+    """Without fields that may not come after a message, which other versions may have let through."""
+    return Headers(field for field in trailers if field[0].lower() not in _NOT_IN_TRAILERS)
+
+
 def _known(headers: Headers) -> _Known:
     found: _Known = {}
     for name, value in headers:

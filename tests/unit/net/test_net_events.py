@@ -91,7 +91,7 @@ def test_a_full_pipe_loses_nothing(pipe: tuple[int, int], blocking: bool) -> Non
         while sum(part.count(b"\n") for part in found) < 200:
             found.append(os.read(reader, 1000))
 
-    thread = threading.Thread(target=read)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     writer = EventWriter(end, "n", "r")
     for number in range(200):

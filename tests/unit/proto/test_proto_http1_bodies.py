@@ -115,9 +115,11 @@ CODED = b"Transfer-Encoding: chunked\r\n\r\n"
 KEPT10 = GET10[:-2] + b"Connection: keep-alive\r\n\r\n"
 CLOSING = GET[:-2] + b"Connection: close\r\n\r\n"
 TAG = Headers((("ETag", "a"),))
+ODD = Headers((("content-length", "9"), ("ETag", "a")))
 FRAMED: dict[str, tuple[bytes, ResponseHead, tuple[HttpEvent, ...], bytes, bool]] = {
     "chunked": (GET, ResponseHead(200), HI, CODED + b"2\r\nhi\r\n0\r\n\r\n", True),
     "trailers": (GET, ResponseHead(200), (End(TAG),), CODED + b"0\r\nETag: a\r\n\r\n", True),
+    "trailers that frame": (GET, ResponseHead(200), (End(ODD),), CODED + b"0\r\nETag: a\r\n\r\n", True),
     "length": (GET, ResponseHead(200, length(2)), HI, b"OK\r\nContent-Length: 2\r\n\r\nhi", True),
     "1.0": (GET10, ResponseHead(200), HI, b"OK\r\nConnection: close\r\n\r\nhi", False),
     "1.0 kept": (KEPT10, ResponseHead(200, length(2)), HI, b"\r\nConnection: keep-alive\r\n\r\nhi", True),
