@@ -54,7 +54,9 @@ class RoleProcess:
     @property
     def starts_with_lab(self) -> bool:
         """A client without requests waits for a scenario: nothing runs until then."""
-        return not (isinstance(self.spec, ClientSpec) and not self.spec.requests)
+        return not (
+            isinstance(self.spec, ClientSpec) and not self.spec.requests and not self.spec.subscriptions
+        )
 
     @property
     def running(self) -> bool:

@@ -123,8 +123,31 @@ class Request(_Spec):
     timeout_ns: DurationNs = Field(30_000_000_000, alias="timeout")
 
 
+class Subscription(_Spec):
+    """What a client wants of a channel of an app, `url`: …/channels/NAME. It comes back by itself after a
+    break, and asks for what it missed.
+
+    `way`: a WebSocket, server-sent events, long polling, or polling every `interval`. It ends when `count`
+    messages have come, and fails where fewer came in `duration`; `count` 0: it ends with `duration`.
+    `publish`: texts that it sends to the channel, the first `publish_after` it is subscribed, then one
+    every `publish_interval`. `http`, `tls`: as of a request; a WebSocket goes over 1.1 if nothing is said.
+    """
+
+    url: str
+    name: str = ""
+    way: Literal["websocket", "sse", "long-poll", "poll"] = "websocket"
+    http: HttpVersion | None = None
+    tls: TlsClient | None = None
+    interval_ns: DurationNs = Field(1_000_000_000, alias="interval")
+    count: Annotated[int, Field(ge=0)] = 0
+    duration_ns: DurationNs = Field(30_000_000_000, alias="duration")
+    publish: tuple[str, ...] = ()
+    publish_after_ns: DurationNs = Field(0, alias="publish_after")
+    publish_interval_ns: DurationNs = Field(1_000_000_000, alias="publish_interval")
+
+
 class ClientSpec(_Spec):
-    """Asks URLs, `parallel` at a time. Without requests it waits for a scenario.
+    """Asks URLs, `parallel` at a time, and gets what channels say. Without either it waits for a scenario.
 
     `bearer`: send `Authorization: Bearer` with a token that the lab signs for this subject.
     `pool`: connections are kept and used again within these limits. `tls`: for requests that say nothing.
@@ -133,6 +156,7 @@ class ClientSpec(_Spec):
 
     kind: Literal["client"] = "client"
     requests: tuple[Request, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
     parallel: Annotated[int, Field(ge=1)] = 1
     bearer: str = ""
     user_agent: str = "netlab-client"

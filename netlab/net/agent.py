@@ -12,6 +12,7 @@ from ipaddress import ip_address
 
 from netlab.model.roles import HttpVersion, TlsClient
 from netlab.net.context import RoleContext
+from netlab.net.exchange import Tunnel
 from netlab.net.pool import IDEMPOTENT, ConnectionPool, Lease
 from netlab.net.racing import race
 from netlab.net.stub import Stub
@@ -20,7 +21,7 @@ from netlab.policy import alt_svc, hsts, https_record
 from netlab.policy.alt_svc import Alternative
 from netlab.policy.cache_control import seconds
 from netlab.policy.version import HEAD_START_S, Broken, Choice, choose
-from netlab.proto.http import Headers, RequestHead
+from netlab.proto.http import Headers, RequestHead, ResponseHead
 from netlab.proto.url import Url
 
 
@@ -93,6 +94,21 @@ class UserAgent:
                 response = await self._attempt(stack, asked, last=True)
                 assert response is not None  # as it was the last
             yield response
+
+    async def tunnel(self, asked: Asked, head: RequestHead) -> tuple[ResponseHead, Tunnel | None]:
+        """Ask for `head.protocol` on a connection to the origin (see ClientConnection.tunnel), in
+        `asked.http`, or HTTP/1.1. Raises UpstreamError, NetlabError, OSError."""
+        url, failure = asked.url, UpstreamError(f"{asked.url.host} has no address")
+        for address in await self._stub.lookup(url.host):
+            tls = asked.tls if url.secure else None
+            target = Target(address, url.port, tls, url.host, (asked.http or "1.1",))
+            try:
+                return await self._pool.tunnel(target, head, asked.timeout_s)
+            except UpstreamError as error:
+                failure = error
+                if not error.unsent:
+                    break
+        raise failure
 
     async def _attempt(self, stack: AsyncExitStack, asked: Asked, *, last: bool) -> Response | None:
         """None where the request is to be sent again."""

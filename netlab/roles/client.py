@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from netlab.errors import NetlabError
-from netlab.model.roles import ClientSpec, Request
+from netlab.model.roles import ClientSpec, Request, Subscription
 from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.http1_server import as_mapping
 from netlab.net.pool import ConnectionPool
 from netlab.net.stub import Stub
+from netlab.net.subscriber import Manner, Subscriber
 from netlab.net.upstream import Response, UpstreamError
 from netlab.policy.tracing import new_traceparent
 from netlab.proto.http import Headers, RequestHead
@@ -24,7 +25,7 @@ _ALPN = ("h2", "http/1.1")
 async def serve(spec: ClientSpec, ctx: RoleContext) -> None:
     """Exit status 0 where each request had a whole response, of whatever status."""
     ctx.ready()
-    if not spec.requests:
+    if not spec.requests and not spec.subscriptions:
         await ctx.stopped()
         return
     client = _Client(spec, ctx)
@@ -51,13 +52,21 @@ class _Client:
         await self._pool.close()
 
     async def ask_all(self) -> bool:
-        """Start the requests in their order, `parallel` at a time. True where all had a response."""
+        """Start the requests in their order, `parallel` at a time, and the subscriptions beside them. True
+        where all had a response, and as many messages as they wanted."""
         gate = asyncio.Semaphore(self._spec.parallel)
         async with asyncio.TaskGroup() as group:
+            for subscription in self._spec.subscriptions:
+                group.create_task(self._subscribe(subscription))
             for request in self._spec.requests:
                 await gate.acquire()
                 group.create_task(self._ask(request)).add_done_callback(lambda _: gate.release())
         return not self._failed
+
+    async def _subscribe(self, subscription: Subscription) -> None:
+        manner = Manner(self._own_headers, self._spec.tls)
+        if not await Subscriber(self._ctx, subscription, self._agent, manner).run():
+            self._failed = True
 
     async def _ask(self, request: Request) -> None:
         name = request.name or request.url
@@ -94,21 +103,21 @@ class _Client:
         )
 
     def _head(self, request: Request, url: Url, traceparent: str) -> RequestHead:
-        headers = Headers(
-            (
-                ("Host", url.authority),
-                ("User-Agent", self._spec.user_agent),
-                ("Accept", "application/json"),
-            )
-        )
-        if self._ctx.launch.bearer_token:
-            headers = headers.plus("Authorization", f"Bearer {self._ctx.launch.bearer_token}")
-        headers = headers.plus("traceparent", traceparent)
+        headers = self._own_headers(url.authority, traceparent)
         if size := _size(request):
             headers = headers.plus("Content-Length", str(size))
         for field, value in request.headers.items():
             headers = headers.having(field, value)
         return RequestHead(request.method, url.target, headers, scheme=url.scheme)
+
+    def _own_headers(self, authority: str, traceparent: str) -> Headers:
+        """What every request of this client has."""
+        headers = Headers(
+            (("Host", authority), ("User-Agent", self._spec.user_agent), ("Accept", "application/json"))
+        )
+        if self._ctx.launch.bearer_token:
+            headers = headers.plus("Authorization", f"Bearer {self._ctx.launch.bearer_token}")
+        return headers.plus("traceparent", traceparent)
 
     async def _exchange(self, name: str, request: Request, asked: Asked, started: float) -> None:
         async with self._agent.exchange(asked) as response:
