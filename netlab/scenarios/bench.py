@@ -16,7 +16,7 @@ from netlab.errors import LabError, RoleError
 from netlab.lab.client import LabClient
 from netlab.lab.observing import congestion_control, tcp_connections
 from netlab.model.event import Event, Flow
-from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec
+from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec, Subscription
 from netlab.model.topology import Topology
 from netlab.policy.tracing import new_traceparent
 from netlab.scenarios.scenario import Options, Say, Scenario
@@ -42,6 +42,7 @@ class Bench:
         self._rng = random.Random(time.time_ns())  # noqa: S311 - identifiers, no secrets
         self.phases: list[RunPhase] = []
         self.asked: list[Event] = []
+        self._failure: BaseException | None = None  # of what runs in the background
 
     def client(self, node: str) -> ClientSpec:
         """The client role of a node. Raises LabError where it has none."""
@@ -106,6 +107,34 @@ class Bench:
             yield
         finally:
             self.asked += server.stop()
+
+    @contextmanager
+    def subscribed(self, node: str, subscription: Subscription) -> Iterator[None]:
+        """The node's client with this subscription, in the background: entered when it is subscribed, left
+        when it has ended. Raises LabError where it got fewer messages than it wanted."""
+        offset = self.lab.events_size()
+        waiting = threading.Thread(target=lambda: self._subscribe(node, subscription), daemon=True)
+        self._failure = None
+        waiting.start()
+        deadline = time.monotonic() + _READY_S
+        while not self._is_subscribed(offset, node) and self._failure is None:
+            if time.monotonic() > deadline:
+                raise LabError(f"{node} is not subscribed after {_READY_S:.0f} s", f"see: netlab logs {node}")
+            time.sleep(0.02)
+        if self._failure is None:
+            yield
+        waiting.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _subscribe(self, node: str, subscription: Subscription) -> None:
+        try:
+            self.ask(node, (), subscriptions=(subscription,))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self._failure = error
+
+    def _is_subscribed(self, offset: int, node: str) -> bool:
+        return any(one.event == "subscribed" and one.node == node for one in self.lab.events_since(offset))
 
     @contextmanager
     def link(self, end: str, *words: str, direction: str = "both") -> Iterator[None]:

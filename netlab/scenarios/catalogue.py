@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, hol, migrate, multiplex, objects, rest, tcp, udp
+from netlab.scenarios import handshake, hol, migrate, multiplex, objects, push, rest, tcp, udp, websocket
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -85,6 +85,24 @@ _ALL = (
             "proxy:eth0",
         ),
         needs={migrate.CLIENT: "it moves", "lb": "it is asked", "proxy": "it answers"},
+    ),
+    Scenario(
+        "websocket",
+        "London and Tokyo on one channel: the server pushes to both; frame sizes, and each message's latency",
+        websocket.stimulus,
+        websocket.judge,
+        http=("1.1", "2", "3"),
+        interfaces=lambda _: ("client-a:eth0", "client-b:wwan0", "lb:public", "proxy:eth0"),
+        needs={"client-a": "it talks", "client-b": "it listens"},
+    ),
+    Scenario(
+        "push",
+        "what a message costs by WebSocket, server-sent events, long polling and polling",
+        push.stimulus,
+        push.judge,
+        http=("1.1", "2", "3"),
+        interfaces=lambda _: ("client-a:eth0", "client-b:wwan0"),
+        needs={"client-a": "it listens", "client-b": "it talks"},
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

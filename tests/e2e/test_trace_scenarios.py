@@ -144,9 +144,32 @@ def test_quic_moves_to_another_network(internet: Lab) -> None:
     assert link["state"] == "up", "the lab is what it was"
 
 
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_both_clients_get_what_one_says(internet: Lab, http: str) -> None:
+    found = trace(internet, "websocket", "--http", http)
+    told = verdicts(found)
+    for name in ("push-reaches-both", "websocket-frame-overhead", "websocket-persistent"):
+        assert told[name] == "holds", found["claims"]
+    got = {one["client"]: one["got"] for one in found["tables"][0]["rows"]}
+    assert got == {"client-a": 10, "client-b": 10}
+    headers = {one["direction"]: one["header"] for one in found["tables"][1]["rows"][:2]}
+    assert headers == {"client ─► server (masked)": "6", "server ─► client": "2"}, "RFC 6455 section 5.2"
+
+
+def test_pushes_cost_less_than_polls(internet: Lab) -> None:
+    found = trace(internet, "push")
+    told = verdicts(found)
+    assert told["long-polling-overhead"] == "holds", found["claims"]
+    assert told["polling-late"] == "holds", found["claims"]
+    assert told["long-poll-again"] == "holds", found["claims"]
+    assert [one["got"] for one in found["tables"][0]["rows"]] == [8, 8, 8, 8]
+
+
 def test_scenarios_are_listed_and_refuse_what_they_cannot(internet: Lab) -> None:
     listed = internet.netlab("trace", "--list", "--json").json()
-    assert {"rest", "handshake", "multiplex", "hol", "tcp", "udp", "migrate"} <= set(listed)
+    assert {"rest", "handshake", "multiplex", "hol", "tcp", "udp", "migrate", "websocket", "push"} <= set(
+        listed
+    )
     for words, cause in (
         (("tcp", "--http", "3"), "scenario tcp has no --http 3"),
         (("handshake", "--tls", "1.1"), "--tls 1.1: there is no such choice"),
