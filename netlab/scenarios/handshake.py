@@ -10,7 +10,7 @@ from netlab.model.roles import HttpVersion, Request
 from netlab.scenarios.answers import refuse_failed
 from netlab.scenarios.bench import Bench
 from netlab.scenarios.measured import Asked, asked, failures, unseen
-from netlab.scenarios.scenario import TLS_WAYS, TlsChoice
+from netlab.scenarios.scenario import TLS_WAYS, TlsChoice, recorded
 from netlab.scenarios.verdicts import Finding, about, claim
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.findings import Findings
@@ -60,7 +60,7 @@ def stimulus(bench: Bench) -> None:
 
 
 def _request(name: str, version: HttpVersion, choice: TlsChoice) -> Request:
-    return Request(name=name, url=URL, http=version, tls=TLS_WAYS[choice], fresh=True)
+    return Request(name=name, url=URL, http=version, tls=recorded(TLS_WAYS[choice]), fresh=True)
 
 
 def judge(read: Recording) -> Findings:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from netlab.model.roles import HttpVersion, Request
+from netlab.model.roles import HttpVersion, Request, TlsClient
 from netlab.scenarios.bench import Bench
+from netlab.scenarios.scenario import recorded
 from netlab.scenarios.verdicts import Finding, claim
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.connection import Connection, connections
@@ -39,7 +40,9 @@ def stimulus(bench: Bench) -> None:
 
 def _moving(bench: Bench, http: HttpVersion) -> None:
     """Whether it ends well is what is measured, so a request that fails is no error here."""
-    request = Request(name=f"{http} download", url=URL, http=http, fresh=True, timeout=_PATIENCE)
+    request = Request(
+        name=f"{http} download", url=URL, http=http, tls=recorded(TlsClient()), fresh=True, timeout=_PATIENCE
+    )
     failures: list[BaseException] = []
 
     def download() -> None:

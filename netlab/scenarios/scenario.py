@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from netlab.errors import InputError
-from netlab.model.roles import HttpVersion, TlsClient
+from netlab.model.roles import HttpVersion, Quic, TlsClient
 from netlab.model.suggest import nearest
 from netlab.trace.findings import Findings
 from netlab.trace.recording import Recording
@@ -103,3 +103,9 @@ TLS_WAYS: dict[TlsChoice, TlsClient] = {
     "resumed": TlsClient(versions=("1.3",)),
     "0rtt": TlsClient(versions=("1.3",), early_data=True),
 }
+
+
+def recorded(tls: TlsClient) -> TlsClient:
+    """The same, and QUIC's connections go into the run as qlog files, which qvis opens. It costs speed, so
+    scenarios that measure speed go without."""
+    return tls.model_copy(update={"quic": Quic(qlog=True)})
