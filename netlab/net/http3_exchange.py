@@ -72,8 +72,8 @@ class Http3Exchange(Exchange):
         headers = head.headers
         if not headers.has("date"):
             headers = headers.plus("Date", formatdate(usegmt=True))
-        sized = isinstance(body, bytes) and head.status not in _BODILESS
-        if sized and not headers.has("content-length"):
+        missing = head.status not in _BODILESS and not headers.has("content-length")
+        if isinstance(body, bytes) and missing:
             headers = headers.plus("Content-Length", str(len(body)))
         return headers
 

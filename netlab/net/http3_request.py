@@ -83,7 +83,8 @@ class Asked:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for part in ():
+    parts: tuple[bytes, ...] = ()
+    for part in parts:
         yield part
 
 
