@@ -52,6 +52,7 @@ class QuicLink(ABC):
         self.early_data = False  # requests went, or came, before the handshake's end, and were taken
         self.ended = asyncio.Event()
         self.cause = ""
+        self.farewell = b""  # the datagram with CONNECTION_CLOSE
         self.application: Application | None = None
         self._log = log
         self._loop = asyncio.get_running_loop()
@@ -116,10 +117,13 @@ class QuicLink(ABC):
             self._woken = None
         if self.ended.is_set():
             return
+        last = b""
         for data, address in self.quic.datagrams_to_send(now=self._loop.time()):
             self.send_datagram(data, address)
+            last = data
         termination = self.quic.termination
         if termination is not None:
+            self.farewell = last  # where we close; empty where the peer did, or time
             self._terminated(termination)
             return
         self._arm()

@@ -33,6 +33,7 @@ from netlab.proto.quic_tickets import ServerTickets
 
 _CRYPTO_ERROR = 0x100  # and a TLS alert (RFC 9001 section 4.8)
 _HANDSHAKE_S = 10.0
+_CLOSING_S = 3.0  # more than three probe timeouts on any path that is not very slow
 
 Serve = Callable[["ServerLink"], Application]
 
@@ -183,7 +184,7 @@ class Listener:
         )
 
     def ended(self, link: ServerLink) -> None:
-        self.endpoint.remove(link)
+        self.endpoint.remove(link, link.farewell, asyncio.get_running_loop().time() + _CLOSING_S)
         self._changed.set()
 
 

@@ -6,6 +6,7 @@ Version Negotiation (RFC 9000 section 6), Retry and its tokens (8.1.2), refusals
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -27,6 +28,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 VERSIONS = (int(QuicProtocolVersion.VERSION_1), int(QuicProtocolVersion.VERSION_2))
 CID_LENGTH = 8  # of the connection IDs that we choose
 SMALLEST = 1200  # bytes of a datagram that may open a connection (RFC 9000 section 14.1)
+_FAREWELLS = 1024
 _CLOSE_CAPACITY = 1 + 3 * 8
 
 T = TypeVar("T")
@@ -67,6 +69,13 @@ class Opening:
     destination: bytes
     original_destination: bytes
     retry_source: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Farewell:
+    datagram: bytes
+    until: float
+    asked: int = 0
 
 
 def long_header(datagram: bytes) -> Invariant | None:
@@ -123,13 +132,15 @@ class Endpoint(Generic[T]):
         self._retry = retry
         self._tokens = QuicRetryTokenHandler()
         self._limit = limit
+        self._farewells: OrderedDict[bytes, _Farewell] = OrderedDict()
         self.accepting = True
 
     def receive(self, datagram: bytes, address: Address, now: float) -> T | Answer | Opening | None:
         """Whose it is, what to answer, or which connection to open; None: it is dropped."""
         header = long_header(datagram)
         if header is None:
-            return self._connections.get(datagram[1 : 1 + CID_LENGTH])
+            short = datagram[1 : 1 + CID_LENGTH]
+            return self._connections.get(short) or self._again(short, now)
         if header.version not in VERSIONS:
             # Version Negotiation packets (version 0) get no answer, or two servers would go on for ever;
             # nor do small ones, for the answer might be larger (RFC 9000 sections 5.2.2 and 6.1).
@@ -138,6 +149,8 @@ class Endpoint(Generic[T]):
         known = self._connections.get(header.destination)
         if known is not None:
             return known
+        if header.destination in self._farewells:
+            return self._again(header.destination, now)
         if len(datagram) < SMALLEST or len(header.destination) < 8:
             return None  # RFC 9000 sections 14.1 and 7.2
         return self._open(datagram, header, address, now)
@@ -189,10 +202,27 @@ class Endpoint(Generic[T]):
         if connection is not None:
             self._ids[connection].discard(connection_id)
 
-    def remove(self, connection: T) -> None:
-        """It has ended: none of its IDs is known any more."""
+    def remove(self, connection: T, farewell: bytes = b"", until: float = 0.0) -> None:
+        """It has ended: none of its IDs is known any more. `farewell`: the CONNECTION_CLOSE that it sent,
+        with which whatever still comes for it is answered, ever more rarely, `until` then (RFC 9000
+        section 10.2.1)."""
+        last = _Farewell(farewell, until)
         for connection_id in self._ids.pop(connection, ()):
             self._connections.pop(connection_id, None)
+            if farewell:
+                self._farewells[connection_id] = last
+        while len(self._farewells) > _FAREWELLS:
+            self._farewells.popitem(last=False)
+
+    def _again(self, connection_id: bytes, now: float) -> Answer | None:
+        last = self._farewells.get(connection_id)
+        if last is None:
+            return None
+        if now > last.until:
+            del self._farewells[connection_id]
+            return None
+        last.asked += 1
+        return Answer(last.datagram) if last.asked & (last.asked - 1) == 0 else None
 
     @property
     def connections(self) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import ssl
@@ -251,6 +252,25 @@ def test_codes_of_quic(tmp_path: Path, listeners: list[Listener]) -> None:
             assert ended.error_code == code, (bend, ended)
             peer.sock.close()
         await until(clean(pair, listeners[0]), "no connection is left")
+
+    paired(tmp_path, work)
+
+
+def test_a_lost_close_is_sent_again(tmp_path: Path, listeners: list[Listener]) -> None:
+    """RFC 9000 section 10.2.1: what still comes for a closed connection is answered with its close."""
+
+    async def work(pair: Pair) -> None:
+        peer = await Peer(pair.port).connected()
+        peer.flush()
+        await until(lambda: pair.server.events("quic-handshake"), "the server is done too")
+        [link] = listeners[0].endpoint.connections
+        link.close(0x100, "bye")
+        with contextlib.suppress(BlockingIOError):
+            while peer.sock.recv(65535):
+                pass  # it is lost, with all that came before
+        peer.quic.send_ping(1)
+        assert (await peer.ended()).reason_phrase == "bye"
+        peer.sock.close()
 
     paired(tmp_path, work)
 
