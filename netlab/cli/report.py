@@ -41,9 +41,14 @@ def show(found: Outcome, *, json: bool) -> None:
     else:
         from netlab.report.text import render
 
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        colour = in_colour()
         typer.echo(render(folder, found.run, found.findings, colour=colour), nl=False)
     for cause in found.findings.failed:
         typer.echo(f"netlab: {cause}", err=True)
     if found.findings.failed:
         raise typer.Exit(1)
+
+
+def in_colour() -> bool:
+    """Whether the reader is a terminal that wants colours (no-color.org)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

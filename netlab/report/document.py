@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from netlab.trace.claim import Claim
 from netlab.trace.findings import Findings
+from netlab.trace.flows import Flow
+from netlab.trace.losses import Lost
 from netlab.trace.run import Run
 from netlab.trace.story import Hop, LayerTable, Span, Variant
 from netlab.trace.table import Table
@@ -27,6 +30,39 @@ def document(folder: str, run: Run, findings: Findings) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in findings.claims],
         "failed": list(findings.failed),
     }
+
+
+def request_document(variant: Variant) -> dict[str, Any]:
+    """One request, as `document` has it under "variants"."""
+    return _variant(variant)
+
+
+def flow_documents(found: Sequence[Flow]) -> list[dict[str, Any]]:
+    """Sockets as text; times CLOCK_REALTIME ns."""
+    return [
+        asdict(one)
+        | {
+            "client": str(one.client),
+            "server": str(one.server),
+            "translated": str(one.translated) if one.translated is not None else None,
+        }
+        for one in found
+    ]
+
+
+def loss_documents(found: Sequence[Lost]) -> list[dict[str, Any]]:
+    """`frames`: the last sighting of each packet that was lost."""
+    return [
+        {
+            "after": ":".join(one.after),
+            "before": ":".join(one.before),
+            "link": one.link,
+            "lost": len(one.packets),
+            "sent": one.sent,
+            "frames": [packet.number for packet in one.packets],
+        }
+        for one in found
+    ]
 
 
 def _measured(table: Table) -> dict[str, Any]:

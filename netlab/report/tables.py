@@ -10,6 +10,8 @@ from rich.text import Text
 
 from netlab.report import budget
 from netlab.trace.claim import Claim, Verdict
+from netlab.trace.flows import Flow
+from netlab.trace.losses import Lost
 from netlab.trace.story import Hop, LayerTable, Span, Variant
 from netlab.trace.table import Cell
 from netlab.trace.table import Table as Measured
@@ -154,6 +156,57 @@ def _cell(cell: Cell) -> str:
     if isinstance(cell, float):
         return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:#.3g}".rstrip(".")
     return str(cell)
+
+
+def flows(found: Sequence[Flow]) -> Table:
+    """A connection in two lines: ends, sizes; way and what it speaks."""
+    made = _table(
+        ("frame", 6, True),
+        ("client ─► server", 47, False),
+        ("ms", 9, True),
+        ("packets", 7, True),
+        ("kB", 8, True),
+        ("requests", 8, True),
+    )
+    made.padding = (0, 1, 0, 0)
+    for one in found:
+        ends = f"{one.names[0]} {one.client} ─► {one.names[1]} {one.server}"
+        nat = f", NAT {one.translated}" if one.translated is not None else ""
+        way = f"{one.way[0]} … {one.way[-1]}" if len(one.way) > 1 else one.way[0]
+        said = f"\n{one.protocol.upper()}{nat}; {len(one.way)} interfaces, {way}"
+        spoken = f"\n{one.speaks}" if one.speaks else ""
+        made.add_row(
+            str(one.frame),
+            ends + said + spoken,
+            f"{(one.end_ns - one.start_ns) / 1e6:.1f}",
+            str(one.packets),
+            f"{one.bytes / 1000:.1f}",
+            str(one.requests),
+        )
+    return made
+
+
+def losses(found: Sequence[Lost]) -> Table:
+    made = _table(
+        ("last seen at", 26, False),
+        ("not seen at", 26, False),
+        ("lost", 6, True),
+        ("of", 7, True),
+        ("%", 6, True),
+        ("frames", 18, False),
+    )
+    made.padding = (0, 1, 0, 0)
+    for one in found:
+        between = "the link between them" if "─" in one.link else one.link
+        made.add_row(
+            f"{one.after[0]}:{one.after[1]}",
+            f"{one.before[0]}:{one.before[1]}\n{between}".rstrip(),
+            str(len(one.packets)),
+            str(one.sent),
+            f"{100 * one.share:.2f}",
+            frame_list(tuple(packet.number for packet in one.packets), 2),
+        )
+    return made
 
 
 def claims(judged: Sequence[Claim]) -> Table:

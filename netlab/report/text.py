@@ -9,14 +9,42 @@ from rich.console import Console
 
 from netlab.report import budget, tables
 from netlab.trace.findings import Findings
+from netlab.trace.flows import Flow
+from netlab.trace.losses import Lost
 from netlab.trace.run import Run
 from netlab.trace.story import LayerTable, Variant
 
 WIDTH = 100
 
 
-def render(folder: str, run: Run, findings: Findings, *, colour: bool = False) -> str:
-    """The whole report. `folder`: as the user can type it. `colour`: with ANSI escapes."""
+def render_request(variant: Variant, *, colour: bool = False) -> str:
+    """The story of one request: its hops, its waterfall, its layers."""
+    console, buffer = _console(colour)
+    _variant(console, variant)
+    _layers(console, [variant])
+    return _text(buffer)
+
+
+def render_flows(found: Sequence[Flow], *, colour: bool = False) -> str:
+    """The connections of a run."""
+    console, buffer = _console(colour)
+    console.print(tables.flows(found))
+    return _text(buffer)
+
+
+def render_losses(found: Sequence[Lost], flaws: Sequence[str], *, colour: bool = False) -> str:
+    """Where packets were lost."""
+    console, buffer = _console(colour)
+    if found:
+        console.print(tables.losses(found))
+    else:
+        console.print("every packet that was seen once was seen to the end of its way")
+    if flaws:
+        console.print(f"Not to be relied on: {' and '.join(flaws)}.")
+    return _text(buffer)
+
+
+def _console(colour: bool) -> tuple[Console, io.StringIO]:
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -29,6 +57,16 @@ def render(folder: str, run: Run, findings: Findings, *, colour: bool = False) -
         emoji=False,
         legacy_windows=False,
     )
+    return console, buffer
+
+
+def _text(buffer: io.StringIO) -> str:
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def render(folder: str, run: Run, findings: Findings, *, colour: bool = False) -> str:
+    """The whole report. `folder`: as the user can type it. `colour`: with ANSI escapes."""
+    console, buffer = _console(colour)
     variants = findings.trace.variants if findings.trace is not None else ()
     for variant in variants:
         _variant(console, variant)
@@ -43,7 +81,7 @@ def render(folder: str, run: Run, findings: Findings, *, colour: bool = False) -
         _heading(console, "The guide's claims")
         console.print(tables.claims(findings.claims))
     _capture(console, folder, run, variants)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return _text(buffer)
 
 
 def _heading(console: Console, text: str) -> None:

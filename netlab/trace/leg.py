@@ -70,6 +70,11 @@ class Network:
     by_number: dict[int, Packet] = field(repr=False)
     journey_of: dict[int, Journey] = field(repr=False)
 
+    @property
+    def journeys(self) -> tuple[Journey, ...]:
+        """Each once, by the first packet."""
+        return tuple({journey[0].number: journey for journey in self.journey_of.values()}.values())
+
 
 def network(packets: tuple[Packet, ...]) -> Network:
     """Joins `packets`, which are ordered by time."""

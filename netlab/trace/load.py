@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from netlab.decode.frame import Frame
 from netlab.decode.tls import KeyLog
-from netlab.errors import CaptureError
+from netlab.errors import CaptureError, InputError
 from netlab.model.event import Event
+from netlab.model.suggest import nearest
 from netlab.proto.http import ResponseHead
 from netlab.trace.dialogue import Dialogue, Passage, dialogue, passages
 from netlab.trace.hops import hop_table
@@ -48,6 +49,24 @@ class Trace:
     def of(cls, read: Recording) -> Trace:
         """Raises CaptureError, as `load`."""
         return cls(read.run, variants(read.frames, read.events, read.keys, read.run))
+
+    @classmethod
+    def follow(cls, read: Recording, request: str) -> Trace:
+        """One request of a run: by its number, from 1, or by its name.
+
+        Raises InputError where the run has no such request, CaptureError as `load`.
+        """
+        clicks = [event for event in read.events if event.event == "request-start"]
+        chosen = [
+            event
+            for number, event in enumerate(clicks, 1)
+            if request == str(number) or request == event.data.get("name")
+        ]
+        if not chosen:
+            names = [str(event.data.get("name") or event.data.get("url")) for event in clicks]
+            known = nearest(request, names, "requests") if names else "the run has no requests"
+            raise InputError(f"{read.folder}: no request {request!r}, of {len(clicks)}", known)
+        return cls(read.run, variants(read.frames, chosen[:1], read.keys, read.run))
 
 
 def variants(
