@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "follow": ("follow", "Follow one request of a run, hop by hop."),
     "flows": ("flows", "List the connections of a run."),
     "where-lost": ("where_lost", "Say which link ate which packets of a run."),
+    "open": ("open_", "Open a run in Wireshark."),
     "report": ("report", "Show a run again, without root and without its lab."),
     "doctor": ("doctor", "Say what this machine offers, and what is missing."),
     "gc": ("gc", "Remove what labs that died left behind."),
