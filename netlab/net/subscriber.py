@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from netlab.errors import RemoteProtocolError
 from netlab.model.roles import Subscription, TlsClient
@@ -18,9 +19,9 @@ from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Tunnel
 from netlab.net.upstream import Response, UpstreamError
-from netlab.net.websocket import WebSocket, open_websocket
+from netlab.net.websocket import NotAcceptedError, WebSocket, WebSockets, open_websocket
 from netlab.policy.channel import ChannelMessage
-from netlab.policy.reconnect import Backoff
+from netlab.policy.reconnect import Backoff, retry_after
 from netlab.policy.tracing import new_traceparent
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 from netlab.proto.sse import EventParser
@@ -59,6 +60,7 @@ class Subscriber:
         self._requests = 0
         self._published = 0
         self._backoff = Backoff(ctx.rng)
+        self._sockets = WebSockets(ctx)
         self._subscribed = asyncio.Event()
 
     async def run(self) -> bool:
@@ -92,10 +94,10 @@ class Subscriber:
         while True:
             try:
                 await ways[self._spec.way]()
-                cause = "the server ended it"
+                cause, asked_s = "the server ended it", None
             except (UpstreamError, OSError, RemoteProtocolError, ValueError) as error:
-                cause = str(error) or type(error).__name__
-            delay_s = self._backoff.delay()
+                cause, asked_s = str(error) or type(error).__name__, self._asked_delay(error)
+            delay_s = self._backoff.delay(asked_s)
             self._ctx.emit(
                 "reconnect",
                 way=self._spec.way,
@@ -105,6 +107,13 @@ class Subscriber:
                 last_id=self._last_id,
             )
             await asyncio.sleep(delay_s)
+
+    def _asked_delay(self, error: Exception) -> float | None:
+        """What the server's Retry-After asks for, where it refused so."""
+        if not isinstance(error, NotAcceptedError):
+            return None
+        now = datetime.fromtimestamp(self._ctx.now_ns() / 1e9, UTC)
+        return retry_after(error.response.headers.get("retry-after"), now)
 
     def _ready(self) -> None:
         self._backoff.succeeded()
@@ -170,12 +179,14 @@ class Subscriber:
     async def _websocket(self) -> None:
         websocket = await self._opened()
         self._ready()
+        self._sockets.add(websocket)
         sending = self._ctx.tasks.create_task(self._say(websocket))
         try:
             while (message := await websocket.receive()) is not None:
                 self._got(ChannelMessage.from_json(message.data))
         finally:
             sending.cancel()
+            self._sockets.discard(websocket)
             with suppress(UpstreamError, OSError, RemoteProtocolError):
                 await websocket.close()
 
@@ -272,7 +283,7 @@ class Subscriber:
 
 def _check(response: Response) -> None:
     if response.head.status >= 300:
-        raise UpstreamError(f"the server answered {response.head.status}")
+        raise NotAcceptedError(f"the server answered {response.head.status}", response.head)
 
 
 async def _limited(response: Response) -> bytes:

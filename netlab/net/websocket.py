@@ -385,7 +385,7 @@ class WebSockets:
             for websocket in list(self._held):
                 websocket.check(now)
         for websocket in list(self._held):
-            websocket.begin_close(GOING_AWAY, "the server stops")
+            websocket.begin_close(GOING_AWAY, "this end stops")
         self._task = None
 
 
@@ -426,7 +426,7 @@ async def accept(
 
 
 class NotAcceptedError(UpstreamError):
-    """The server answered something else than a WebSocket."""
+    """The server answered something else than was asked for."""
 
     def __init__(self, cause: str, response: ResponseHead) -> None:
         super().__init__(cause)

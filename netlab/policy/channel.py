@@ -60,9 +60,9 @@ class History:
             return False
         self.last_id = message.id
         self._messages.append(message)
-        self._size += len(message.text)
+        self._size += len(message.text.encode())
         while len(self._messages) > self._kept or (self._size > self._kept_bytes and len(self._messages) > 1):
-            self._size -= len(self._messages.popleft().text)
+            self._size -= len(self._messages.popleft().text.encode())
         return True
 
     def since(self, last_id: int) -> list[ChannelMessage]:
