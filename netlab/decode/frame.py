@@ -14,12 +14,11 @@ from hashlib import blake2b
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from netlab.decode.link import ARP, ETHERNET, IPV4, IPV6, network
 from netlab.proto import pcap, pcapng
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
-_IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
-_VLANS = frozenset((0x8100, 0x88A8))
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 _PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmpv6", 132: "sctp"}
 # IPv6 extension headers that are followed by another header: hop-by-hop, routing, fragment,
@@ -33,6 +32,7 @@ class Frame:
     """One frame as one interface saw it. `number` counts from 1 in the capture; `time_ns` is CLOCK_REALTIME.
 
     `length` is its length in bytes on the wire; `data` may hold less (the capture's snapshot length).
+    `linktype` says what `data` begins with.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Frame:
     interface: str
     length: int
     data: bytes
+    linktype: int = ETHERNET
 
 
 class Headers(NamedTuple):
@@ -93,22 +94,28 @@ def frames(data: bytes | memoryview, source: str = "capture") -> Iterator[Frame]
     CaptureError as the readers do, after all the whole frames before the damage.
     """
     if bytes(data[:4]) in pcap.MAGICS:
+        linktype = pcap.header(data, source).linktype
         for number, record in enumerate(pcap.records(data, source), 1):
             captured = bytes(data[record.start : record.end])
-            yield Frame(number, record.time_ns, "", "", record.length, captured)
+            yield Frame(number, record.time_ns, "", "", record.length, captured, linktype)
         return
-    interfaces: list[tuple[str, str]] = []
+    interfaces: list[tuple[str, str, int]] = []
     number = 0
     for block in pcapng.read(data, source):
         if isinstance(block, pcapng.Packet):
             number += 1
-            node, interface = interfaces[block.interface]
-            yield Frame(number, block.time_ns, node, interface, block.length, block.data)
+            node, interface, linktype = interfaces[block.interface]
+            yield Frame(number, block.time_ns, node, interface, block.length, block.data, linktype)
         elif isinstance(block, pcapng.Interface):
-            node, colon, interface = block.name.partition(":")
-            interfaces.append((node, interface) if colon else ("", block.name))
+            interfaces.append((*split_name(block.name), block.linktype))
         elif isinstance(block, pcapng.Section):
             interfaces = []
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Node and interface of `node:interface`; the node is "" where there is no colon."""
+    node, colon, interface = name.partition(":")
+    return (node, interface) if colon else ("", name)
 
 
 # ---------------------------------------------------------------------------------------- headers
@@ -151,17 +158,17 @@ def _mac(packed: bytes) -> str:
     return packed.hex(":")
 
 
-def headers(data: bytes) -> Headers | None:
-    """The headers of an Ethernet frame; None where it isn't IP, or ends within a header.
+def headers(data: bytes, linktype: int = ETHERNET) -> Headers | None:
+    """The headers of a frame; None where it isn't IP, or ends within a header. MACs are "" without Ethernet.
 
     A fragment that isn't the first has its addresses and protocol, and ports of 0. Transport
     protocols other than TCP and UDP have ports of 0 and all of the IP payload as theirs.
     """
     try:
-        vlan, ethertype, start = _ethernet(data)
-        if ethertype == _IPV4:
+        vlan, ethertype, start = network(data, linktype)
+        if ethertype == IPV4:
             ip = _read_ipv4(data, start)
-        elif ethertype == _IPV6:
+        elif ethertype == IPV6:
             ip = _read_ipv6(data, start)
         else:
             return None
@@ -173,9 +180,10 @@ def headers(data: bytes) -> Headers | None:
     except (struct.error, IndexError):
         return None
     payload = ip.start + size
+    framed = linktype == ETHERNET
     return Headers(
-        _mac(data[6:12]),
-        _mac(data[:6]),
+        _mac(data[6:12]) if framed else "",
+        _mac(data[:6]) if framed else "",
         ethertype,
         vlan,
         ip.version,
@@ -216,17 +224,6 @@ def _transport(data: bytes, ip: _Ip) -> tuple[int, int, int, int, int, int, int]
     return 0, 0, 0, 0, 0, 0, 8 if ip.protocol in (_ICMP, _ICMPV6) else 0
 
 
-def _ethernet(data: bytes) -> tuple[int, int, int]:
-    """VLAN id or -1, EtherType, and where the network header starts."""
-    ethertype: int = _short(data, 12)[0]
-    vlan, start = -1, 14
-    while ethertype in _VLANS:
-        tag, ethertype = struct.unpack_from(">HH", data, start)
-        vlan = tag & 0xFFF if vlan < 0 else vlan
-        start += 4
-    return vlan, ethertype, start
-
-
 def _read_ipv4(data: bytes, start: int) -> _Ip | None:
     first, _, total, id_, fragment, ttl, protocol, _, src, dst = _ipv4(data, start)
     size = (first & 15) * 4
@@ -259,16 +256,16 @@ def _read_ipv6(data: bytes, start: int) -> _Ip | None:
     return _Ip(6, _text6(src), _text6(dst), ttl, following, id_, offset, more, position, end)
 
 
-def arp(data: bytes) -> Arp | None:
-    """The ARP packet of an Ethernet frame; None where it is none."""
+def arp(data: bytes, linktype: int = ETHERNET) -> Arp | None:
+    """The ARP packet of a frame; None where it is none."""
     try:
-        _, ethertype, start = _ethernet(data)
-        if ethertype != _ARP or len(data) < start + 28:
+        _, ethertype, start = network(data, linktype)
+        if ethertype != ARP or len(data) < start + 28:
             return None
         hardware, protocol, sizes, operation = struct.unpack_from(">HHHH", data, start)
-    except struct.error:
+    except (struct.error, IndexError):
         return None
-    if (hardware, protocol, sizes) != (1, _IPV4, 0x0604):
+    if (hardware, protocol, sizes) != (1, IPV4, 0x0604):
         return None
     sender, target = start + 8, start + 18
     return Arp(

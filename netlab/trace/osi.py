@@ -21,7 +21,9 @@ def layer_table(passage: Passage, packet: Packet, run: Run) -> LayerTable:
     frame = packet.frame
     dialogue = passage.dialogue
     layer = "QUIC" if dialogue.quic is not None else "TLS" if dialogue.tls is not None else ""
-    below = [LayerRow(f"L{layer.osi}", layer.name, layer.fields) for layer in layers(frame.data)]
+    below = [
+        LayerRow(f"L{layer.osi}", layer.name, layer.pairs) for layer in layers(frame.data, frame.linktype)
+    ]
     rows = (
         LayerRow("L7", f"HTTP/{passage.dialogue.version}", _application(passage)),
         LayerRow("L6", layer or "none", _presentation(passage, packet)),

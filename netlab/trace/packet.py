@@ -74,7 +74,7 @@ def packets_of(frames: Iterable[Frame]) -> tuple[Packet, ...]:
     """The TCP and UDP packets among `frames`, by time. Others (ARP, ICMP, later fragments) are left out."""
     found = []
     for frame in frames:
-        parsed = headers(frame.data)
+        parsed = headers(frame.data, frame.linktype)
         if parsed is not None and parsed.protocol in ("tcp", "udp") and not parsed.fragment_offset:
             found.append(Packet(frame, parsed, identity_of(parsed, frame.data)))
     return tuple(sorted(found, key=lambda packet: (packet.time_ns, packet.number)))

@@ -19,7 +19,7 @@ REQUEST = bytes(ETHER / GUIDE_IP / GUIDE_TCP / b"encrypted")
 
 def fields(found: tuple[Layer, ...], osi: int) -> dict[str, str]:
     (layer,) = (layer for layer in found if layer.osi == osi)
-    return dict(layer.fields)
+    return dict(layer.pairs)
 
 
 def test_the_guides_packet() -> None:
@@ -97,18 +97,17 @@ def test_ipv6_tcp() -> None:
     assert fields(found, 4)["checksum"].endswith("(correct)")
 
 
-def test_options_vlan_arp_icmp_and_medium() -> None:
+def test_options_vlan_arp_and_icmp() -> None:
     options = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (5, 0)), ("NOP", None), ("WScale", 7)]
     syn = layers(bytes(ETHER / GUIDE_IP / TCP(flags="S", options=options)))
     assert fields(syn, 4)["options"] == "MSS 1460, SAckOK, Timestamp 5 0, WScale 7"
     tagged = layers(bytes(ETHER / Dot1Q(vlan=7) / GUIDE_IP / GUIDE_TCP))
     assert [layer.name for layer in tagged] == ["TCP", "IPv4", "802.1Q", "Ethernet II"]
     arp = layers(bytes(ETHER / ARP(op=2, psrc="192.168.1.1")))
-    assert dict(arp[0].fields)["operation"] == "reply"
+    assert dict(arp[0].pairs)["operation"] == "reply"
     ping = layers(bytes(ETHER / GUIDE_IP / ICMP(id=3, seq=4) / b"data"))
     assert ping[0].name == "ICMP"
-    assert dict(ping[0].fields)["checksum"].endswith("(correct)")
-    assert layers(REQUEST, [("encoding", "OFDM")])[-1] == Layer(1, "Physical", (("encoding", "OFDM"),))
+    assert dict(ping[0].pairs)["checksum"].endswith("(correct)")
 
 
 SEEDS = [
@@ -137,4 +136,5 @@ def test_damaged_frames_never_raise(seed: bytes, changes: list[tuple[int, int]],
     for place, value in changes:
         damaged[place % len(damaged)] = value
     for layer in layers(bytes(damaged[:length])):
-        assert all(isinstance(value, str) for _, value in layer.fields)
+        assert 0 <= layer.start <= layer.end <= length, layer
+        assert all(field.start + field.length <= length for field in layer.fields), layer
