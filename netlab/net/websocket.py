@@ -65,6 +65,7 @@ class WebSocket:
         "_events",
         "_heard",
         "_lock",
+        "_mute",
         "_over",
         "_pending",
         "_pending_size",
@@ -104,6 +105,7 @@ class WebSocket:
         self._pending: deque[bytes] = deque()
         self._pending_size = 0
         self._over = False
+        self._mute = False
         self._ended: asyncio.Event | None = None  # made by who waits for the end
         self._receiving = False
         self._heard = ctx.now()
@@ -169,9 +171,12 @@ class WebSocket:
             self._lose("the peer ended without a Close frame")
 
     async def _pong(self, payload: bytes) -> None:
-        if not self._codec.close_sent:
-            with suppress(OSError, RemoteProtocolError):  # the next read tells
-                await self._write(lambda: self._codec.pong(payload))
+        if self._codec.close_sent or self._mute:
+            return
+        try:
+            await self._write(lambda: self._codec.pong(payload))
+        except (OSError, RemoteProtocolError):
+            self._mute = True  # nothing can be said any more; what was heard before still counts
 
     # What goes out.
 
