@@ -18,6 +18,7 @@ _MODULES = (
     "cryptography.hazmat.backends.openssl.backend",
     "netlab.net.http3_client",  # slow to import: a trace would show it as the network's time
     "netlab.net.http3_server",
+    "netlab.net.http_client",
 )
 
 
