@@ -6,9 +6,8 @@ Whatever it changes in a lab it changes back, so that a lab that stays up is wha
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +18,9 @@ from netlab.model.event import Event, Flow
 from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec, Subscription
 from netlab.model.topology import Topology
 from netlab.policy.tracing import new_traceparent
+from netlab.scenarios.background import Background
 from netlab.scenarios.scenario import Options, Say, Scenario
 from netlab.trace.run import RunPhase
-
-_READY_S = 20.0
 
 
 class Bench:
@@ -42,7 +40,6 @@ class Bench:
         self._rng = random.Random(time.time_ns())  # noqa: S311 - identifiers, no secrets
         self.phases: list[RunPhase] = []
         self.asked: list[Event] = []
-        self._failure: BaseException | None = None  # of what runs in the background
 
     def client(self, node: str) -> ClientSpec:
         """The client role of a node. Raises LabError where it has none."""
@@ -74,23 +71,27 @@ class Bench:
 
         `fields`: more of ClientSpec. Raises RoleError, LabError.
         """
+        fields |= {"parallel": parallel, "pool": pool or Pool()}
+        return self.run(node, self._asker(node, requests, **fields), timeout_s)
+
+    def _asker(self, node: str, requests: Sequence[Request], **fields: Any) -> ClientSpec:
         told = tuple(
             one if one.traceparent else one.model_copy(update={"traceparent": new_traceparent(self._rng)})
             for one in requests
         )
-        spec = self.client(node).model_copy(
-            update={"requests": told, "parallel": parallel, "pool": pool or Pool(), **fields}
-        )
-        return self.run(node, spec, timeout_s)
+        return self.client(node).model_copy(update={"requests": told, "pool": Pool(), **fields})
 
-    def attempt(self, node: str, requests: Sequence[Request], timeout_s: float = 90.0) -> None:
-        """As `ask`, where a request may get no answer: the events say so."""
-        offset = self.lab.events_size()
-        try:
-            self.ask(node, requests, timeout_s=timeout_s)
-        except RoleError:
-            if not any(one.event == "request-failed" for one in self.lab.events_since(offset)):
-                raise
+    @contextmanager
+    def asking(
+        self, node: str, requests: Sequence[Request], *, timeout_s: float = 90.0, may_fail: bool = False
+    ) -> Iterator[Callable[[], None]]:
+        """As `ask`, beside what is done in this context, which is left when all is answered. It gives a
+        call that returns as soon as that is so.
+
+        `may_fail`: a request may get no answer; the events say so. Raises RoleError, LabError.
+        """
+        with self._beside(node, self._asker(node, requests), timeout_s, may_fail=may_fail) as role:
+            yield lambda: role.wait(timeout_s)
 
     def run(self, node: str, spec: RoleSpec, timeout_s: float = 90.0) -> list[Event]:
         """Run a role in a node until it ends; its events. Raises RoleError, LabError."""
@@ -101,40 +102,41 @@ class Bench:
     @contextmanager
     def serving(self, node: str, spec: RoleSpec) -> Iterator[None]:
         """A role that runs in a node beside its own while this context lasts; entered when it is ready."""
-        server = _Server(self.lab, node, spec)
-        server.start()
-        try:
+        with self._beside(node, spec) as server:
+            server.wait_for("ready")
             yield
-        finally:
-            self.asked += server.stop()
 
     @contextmanager
     def subscribed(self, node: str, subscription: Subscription) -> Iterator[None]:
         """The node's client with this subscription, in the background: entered when it is subscribed, left
         when it has ended. Raises LabError where it got fewer messages than it wanted."""
-        offset = self.lab.events_size()
-        waiting = threading.Thread(target=lambda: self._subscribe(node, subscription), daemon=True)
-        self._failure = None
-        waiting.start()
-        deadline = time.monotonic() + _READY_S
-        while not self._is_subscribed(offset, node) and self._failure is None:
-            if time.monotonic() > deadline:
-                raise LabError(f"{node} is not subscribed after {_READY_S:.0f} s", f"see: netlab logs {node}")
-            time.sleep(0.02)
-        if self._failure is None:
+        with self._beside(node, self._asker(node, (), subscriptions=(subscription,)), 90.0) as subscriber:
+            subscriber.wait_for("subscribed")
             yield
-        waiting.join()
-        if self._failure is not None:
-            raise self._failure
 
-    def _subscribe(self, node: str, subscription: Subscription) -> None:
+    @contextmanager
+    def _beside(
+        self, node: str, spec: RoleSpec, timeout_s: float = 0.0, *, may_fail: bool = False
+    ) -> Iterator[Background]:
+        """A role in the background. It is stopped when the context is left, or has `timeout_s` to end by
+        itself; if anything else fails, or the user interrupts, it is ended at once."""
+        role = Background(self.lab, node, spec)
+        role.start()
         try:
-            self.ask(node, (), subscriptions=(subscription,))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            self._failure = error
-
-    def _is_subscribed(self, offset: int, node: str) -> bool:
-        return any(one.event == "subscribed" and one.node == node for one in self.lab.events_since(offset))
+            yield role
+            if timeout_s:
+                role.join(timeout_s)
+            else:
+                role.stop()
+        except RoleError:
+            role.abandon()
+            if not (may_fail and any(one.event == "request-failed" for one in role.events)):
+                raise
+        except BaseException:
+            role.abandon()
+            raise
+        finally:
+            self.asked += role.events
 
     @contextmanager
     def link(self, end: str, *words: str, direction: str = "both") -> Iterator[None]:
@@ -151,11 +153,13 @@ class Bench:
     def unplugged(self, end: str) -> Iterator[None]:
         """The link without its carrier while this context lasts."""
         link = self.lab.link(end)
-        link.down()
+        was_down = link.show()["state"] == "down"
         try:
+            link.down()
             yield
         finally:
-            link.up()
+            if not was_down:
+                link.up()
 
     @contextmanager
     def congestion(self, node: str, algorithm: str) -> Iterator[None]:
@@ -176,45 +180,3 @@ class Bench:
                 if name not in {"time_ns", "local", "local_port", "remote", "remote_port"}
             }
             self.asked.append(Event(one.time_ns, node, "kernel", "tcp-info", flow, data))
-
-
-class _Server:
-    """A one-shot role that serves, on a thread that waits for its end."""
-
-    def __init__(self, lab: LabClient, node: str, spec: RoleSpec) -> None:
-        self._lab = lab
-        self._node = node
-        self._spec = spec
-        self._events: list[Event] = []
-        self._ready = threading.Event()
-        self._stop = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._serve, name=f"serving {node}", daemon=True)
-
-    def start(self) -> None:
-        """Returns when the role says that it is ready. Raises LabError where it does not."""
-        self._thread.start()
-        if not self._ready.wait(_READY_S) and self._failure is None:
-            self._stop.set()
-            raise LabError(f"{self._node}: the {self._spec.kind} is not ready after {_READY_S:.0f} s")
-        if self._failure is not None:
-            raise self._failure
-
-    def stop(self) -> list[Event]:
-        """Its events. Raises what ended it before."""
-        self._stop.set()
-        self._thread.join(_READY_S)
-        if self._failure is not None:
-            raise self._failure
-        return self._events
-
-    def _serve(self) -> None:
-        try:
-            for event in self._lab.serve(self._node, self._spec, self._stop):
-                self._events.append(event)
-                if event.event == "ready":
-                    self._ready.set()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            self._failure = error
-        finally:
-            self._ready.set()

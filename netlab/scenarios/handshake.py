@@ -13,6 +13,7 @@ from netlab.scenarios.measured import Asked, asked, failures, unseen
 from netlab.scenarios.scenario import TLS_WAYS, TlsChoice, recorded
 from netlab.scenarios.verdicts import Finding, about, claim
 from netlab.trace.claim import Claim, Verdict
+from netlab.trace.connection import Handshake
 from netlab.trace.findings import Findings
 from netlab.trace.recording import Recording
 from netlab.trace.table import Row, Spread, Table
@@ -73,11 +74,12 @@ def judge(read: Recording) -> Findings:
             groups[version, _choice(rest)].append(one)
     table = Table(
         "Round trips before the first byte of the response",
-        ("way", "before the request", "guide", "in all", "by time", "to first byte, ms", "handshake, bytes"),
+        ("way", "before", "guide", "in all", "by time", "first byte, ms", "bytes"),
         tuple(_row(key, group) for key, group in groups.items()),
         (
-            "before the request: turns of the conversation that end before the request leaves. by time: the",
-            "wait for the first byte, over the round-trip time of the connection's first packets.",
+            "before: turns of the conversation that end before the request leaves; in all: until the first",
+            "byte. by time: the wait for it over the round trip of the first packets. bytes: both ways,",
+            "before the request left.",
         ),
     )
     return Findings(
@@ -136,12 +138,22 @@ def _median(values: Sequence[float]) -> float | None:
     return None if spread is None else spread.median
 
 
+def _as_chosen(handshake: Handshake, choice: TlsChoice) -> bool:
+    """Whether the packets show what was asked for; whether early data was taken is what is measured."""
+    version = "TLS 1.2" if choice == "1.2" else "TLS 1.3"
+    return handshake.version == version and (handshake.resumed or choice in ("1.2", "1.3"))
+
+
 def _claims(groups: dict[tuple[str, TlsChoice], list[Asked]], flaws: Sequence[str]) -> Iterator[Claim]:
     def counted(transport: str, choice: TlsChoice, wanted: int) -> Finding | None:
-        one = [
+        made = [
             a for (v, c), group in groups.items() if _transport(v) == transport and c == choice for a in group
         ]
-        trips = [a.connection.round_trips for a in one if a.connection.round_trips is not None]
+        right = [one for one in made if _as_chosen(one.connection.handshake, choice)]
+        trips = [a.connection.round_trips for a in right if a.connection.round_trips is not None]
+        if made and not right:
+            words = f"{len(made)} connections, none of them {_TITLES[choice]}"
+            return Finding(words, Verdict.NOT_RUN, {"first": (made[0].connection.start.frame,)})
         if not trips:
             return None
         found = sorted({trip.before_request for trip in trips})

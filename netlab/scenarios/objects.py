@@ -34,8 +34,9 @@ WAYS = (
 )
 
 
-def ways(http: Iterable[HttpVersion]) -> tuple[Way, ...]:
-    chosen = set(http)
+def ways(http: Iterable[HttpVersion], tls: TlsClient) -> tuple[Way, ...]:
+    """Those of these versions that exist with this TLS: QUIC has no 1.2 (RFC 9001 section 4.2)."""
+    chosen = set(http) if "1.3" in tls.versions else set(http) - {"3"}
     return tuple(way for way in WAYS if way.http in chosen)
 
 

@@ -43,8 +43,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`accepts`: which of the options http, tls and repeat mean something to it; `http` and `tls` the
-    choices that it has. `interfaces`: those that are captured, by topology; None: all."""
+    """`http` and `tls`: the choices that it has, none where the option means nothing to it; `single`: the
+    options of which it takes one choice only. `interfaces`: those that are captured, by topology; None: all.
+    """
 
     name: str
     summary: str
@@ -52,6 +53,7 @@ class Scenario:
     judge: Callable[[Recording], Findings]
     http: tuple[HttpVersion, ...] = ()
     tls: tuple[TlsChoice, ...] = ()
+    single: tuple[Literal["http", "tls"], ...] = ()
     repeats: int = 1
     interfaces: Callable[[Topology], Sequence[str]] | None = None
     cold: bool = False  # caches of resolvers and edges are emptied first
@@ -62,6 +64,11 @@ class Scenario:
         """Raises InputError where an option was given that this scenario has no use for."""
         _check(self.name, "--http", options.http, self.http)
         _check(self.name, "--tls", options.tls, self.tls)
+        for option, chosen in (("http", options.http), ("tls", options.tls)):
+            if option in self.single and len(chosen) > 1:
+                cause = f"scenario {self.name} takes one --{option}, not {', '.join(chosen)}"
+                raise InputError(cause, "run it once for each")
+        _check_pair(options.http or self.http, options.tls)
         if options.repeat < 0:
             raise InputError(f"--repeat {options.repeat} is less than once")
 
@@ -80,6 +87,14 @@ def _check(name: str, option: str, chosen: Sequence[str], known: Sequence[str]) 
         if one not in known:
             can = f"it takes {', '.join(known)}" if known else f"leave out {option}"
             raise InputError(f"scenario {name} has no {option} {one}", can)
+
+
+def _check_pair(http: Sequence[HttpVersion], tls: Sequence[TlsChoice]) -> None:
+    """Raises InputError where none of the pairs exists."""
+    if set(http) == {"3"} and set(tls) == {"1.2"}:
+        raise InputError("HTTP/3 has no TLS 1.2 (RFC 9001 section 4.2)", "give --tls 1.3, or --http 1.1,2")
+    if set(tls) == {"0rtt"} and "3" not in http:
+        raise InputError("0-RTT is of HTTP/3 here", "give --http 3 with it")
 
 
 def choice(text: str, option: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Where nothing repairs losses (UDP), this counts them; the number in the payload 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netlab.decode.frame import Frame
 from netlab.trace.packet import Packet, packets_of
@@ -19,13 +19,15 @@ SequenceOf = Callable[[bytes], int | None]
 @dataclass(frozen=True)
 class Delivery:
     """`sent` and `received`: sequence number ─► its first sighting. `copies`: how often each came beyond the
-    first time. `late`: those that came after one with a higher number. `stray`: came, and weren't sent here.
+    first time. `late`: those that came after one with a higher number. `again`: how often
+    each was sent beyond the first time. `stray`: came, and weren't sent here.
     """
 
     sent: dict[int, Moment]
     received: dict[int, Moment]
     copies: dict[int, int]
     late: tuple[int, ...]
+    again: dict[int, int] = field(default_factory=dict)
 
     @property
     def lost(self) -> tuple[int, ...]:
@@ -53,11 +55,13 @@ class Delivery:
 def delivery(sender: Iterable[Frame], receiver: Iterable[Frame], sequence_of: SequenceOf) -> Delivery:
     """Frames of the sender's and of the receiver's interface; UDP only, other frames are passed over."""
     sent, received = dict[int, Moment](), dict[int, Moment]()
-    copies, late = dict[int, int](), list[int]()
+    copies, again, late = dict[int, int](), dict[int, int](), list[int]()
     for packet in _udp(sender):
         number = sequence_of(packet.payload)
-        if number is not None:
-            sent.setdefault(number, Moment(packet.time_ns, packet.number))
+        if number in sent:
+            again[number] = again.get(number, 0) + 1
+        elif number is not None:
+            sent[number] = Moment(packet.time_ns, packet.number)
     highest = -1
     for packet in _udp(receiver):
         number = sequence_of(packet.payload)
@@ -70,7 +74,7 @@ def delivery(sender: Iterable[Frame], receiver: Iterable[Frame], sequence_of: Se
         if number < highest:
             late.append(number)
         highest = max(highest, number)
-    return Delivery(sent, received, copies, tuple(late))
+    return Delivery(sent, received, copies, tuple(late), again)
 
 
 def _udp(frames: Iterable[Frame]) -> tuple[Packet, ...]:
