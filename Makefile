@@ -1,9 +1,9 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-netem docs clean
+.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-netem docs clean
 PY := .venv/bin/python
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Debian packages and .venv (skips what is there)
 	@scripts/setup
@@ -41,6 +41,9 @@ bench: setup  ## figures beside their floors (root; minutes; not part of the tes
 
 bench-links: setup  ## how true links are, beside the targets (root)
 	$(PY) -m benchmarks links
+
+bench-protocols: setup  ## requests/s beside hypercorn, 10,000 WebSockets, a proxy hop, beside the targets
+	$(PY) -m benchmarks protocols
 
 bench-netem: setup  ## the same for netem, in the guest kernel, as far as its processor goes (root, Debian 12)
 	$(GUEST) --timeout 600 -- $(PY) -m benchmarks.links netem

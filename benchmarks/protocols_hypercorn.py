@@ -41,6 +41,7 @@ def main() -> None:
     config.bind = [f"127.0.0.1:{port}"]
     config.include_server_header = False
     config.accesslog = None
+    config.loglevel = "WARNING"
     config.keep_alive_max_requests = 10**9  # it would say GOAWAY after 1000
     if files:
         config.certfile, config.keyfile = files
