@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from ipaddress import ip_address
 
@@ -12,6 +13,13 @@ from netlab.model.event import Flow
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a node's role serves on every interface of its node
 _BACKLOG = 1024
+
+
+def allow_open_files() -> None:
+    """As many descriptors as this process may have at most: each connection takes one, and the usual 1024
+    are fewer than the WebSockets that one process can hold."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def flow_of(sock: socket.socket, protocol: str = "tcp") -> Flow:

@@ -16,7 +16,7 @@ from netlab.net.exchange import Exchange
 from netlab.net.http_listen import listen_http
 from netlab.net.postgres import Database, DatabaseGoneError, Row
 from netlab.net.sample_bodies import SampleBodies
-from netlab.net.sockets import address_port
+from netlab.net.sockets import address_port, allow_open_files
 from netlab.policy.conditional import client_has
 from netlab.proto.http import Headers, ResponseHead
 
@@ -28,6 +28,7 @@ _ID_DIGITS = 18  # as many as fit a bigint whatever they are
 async def serve(spec: AppSpec, ctx: RoleContext) -> None:
     """Serve until told to stop; ready when the database, if any, answers. Raises LabError where it does
     not."""
+    allow_open_files()
     database = Database(ctx, *address_port(spec.database)) if spec.database else None
     channels = Channels(ctx, database)
     app = _App(spec, ctx, database, channels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import socket
 import struct
 import subprocess
@@ -71,7 +72,7 @@ def test_echo_with_an_independent_client(tmp_path: Path, compression: str | None
         asyncio.run(talk())
         (opened,) = role.events("websocket-opened")
         assert ("permessage-deflate" in opened["extensions"]) is (compression == "deflate"), opened
-        (closed,) = role.events("websocket-closed")
+        (closed,) = role.wait_for("websocket-closed")
         assert (closed["code"], closed["cause"]) == (1000, "closed by the peer")
 
 
@@ -98,7 +99,7 @@ def test_a_channel_says_to_all_what_any_says(tmp_path: Path) -> None:
 
     with app(tmp_path) as role:
         asyncio.run(talk())
-        assert [event["receivers"] for event in role.events("published")] == [2, 2, 1]
+        assert [event["receivers"] for event in role.wait_for("published", 3)] == [2, 2, 1]
         sent = role.events("websocket-sent")
         assert {event["channel"] for event in sent} == {"news", "other"}
 
@@ -301,6 +302,16 @@ def test_a_role_that_stops_says_going_away(tmp_path: Path) -> None:
         role = started.start("app", AppSpec())
         assert asyncio.run(talk(role)) == 1001
         assert role.wait() == 0, role.evidence()
+
+
+def test_an_app_may_have_as_many_open_files_as_the_machine_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        with app(tmp_path) as role:
+            assert resource.prlimit(role.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # Several app processes on one channel.
