@@ -32,7 +32,7 @@ class Frame:
     """One frame as one interface saw it. `number` counts from 1 in the capture; `time_ns` is CLOCK_REALTIME.
 
     `length` is its length in bytes on the wire; `data` may hold less (the capture's snapshot length).
-    `linktype` says what `data` begins with.
+    `linktype` says what `data` begins with; `direction` is "" where the capture doesn't.
     """
 
     number: int
@@ -42,6 +42,7 @@ class Frame:
     length: int
     data: bytes
     linktype: int = ETHERNET
+    direction: pcapng.Direction = ""
 
 
 class Headers(NamedTuple):
@@ -105,7 +106,8 @@ def frames(data: bytes | memoryview, source: str = "capture") -> Iterator[Frame]
         if isinstance(block, pcapng.Packet):
             number += 1
             node, interface, linktype = interfaces[block.interface]
-            yield Frame(number, block.time_ns, node, interface, block.length, block.data, linktype)
+            seen = block.length, block.data, linktype, block.direction
+            yield Frame(number, block.time_ns, node, interface, *seen)
         elif isinstance(block, pcapng.Interface):
             interfaces.append((*split_name(block.name), block.linktype))
         elif isinstance(block, pcapng.Section):

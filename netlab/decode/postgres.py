@@ -119,6 +119,30 @@ def converse(client: bytes, server: bytes) -> Conversation:
     return found
 
 
+class Messages(NamedTuple):
+    """All whole messages of both sides. `unread` says why reading stopped early."""
+
+    client: tuple[Message, ...]
+    server: tuple[Message, ...]
+    unread: str
+
+
+def messages(client: bytes, server: bytes) -> Messages | None:
+    """Every message by name; None where the client doesn't begin as PostgreSQL's does."""
+    try:
+        asked, answered = _start_up(client, server, Conversation())
+    except _UnreadableError:
+        return None
+    sent, said = [Message("StartupMessage", client[8:asked], 0, asked)], list[Message]()
+    unread = ""
+    for data, start, names, into in ((client, asked, _FRONTEND, sent), (server, answered, _BACKEND, said)):
+        try:
+            into.extend(_messages(data, start, names))
+        except _UnreadableError as error:
+            unread = unread or str(error)
+    return Messages(tuple(sent), tuple(said), unread)
+
+
 class _UnreadableError(Exception):
     """Why a stream can't be read further; its text goes to the user."""
 

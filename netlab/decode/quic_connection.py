@@ -236,7 +236,7 @@ class QuicConnection:
             carriers = space.crypto.frames_of(start, space.read)
             name = name_of(data[0], data[4:end])
             done = space.crypto.frame_at(space.read - 1)
-            self.messages.append(QuicMessage(name, packet.sender, packet.space, carriers, done))
+            self.messages.append(QuicMessage(name, packet.sender, packet.space, carriers, done, data[4:end]))
             try:
                 learnt = self._message(name, data[4:end], packet.sender) or learnt
             except ValueError as error:

@@ -86,6 +86,7 @@ class QuicMessage(NamedTuple):
     space: str
     frames: tuple[int, ...]
     done: int
+    body: bytes = b""
 
 
 class Path(NamedTuple):

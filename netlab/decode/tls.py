@@ -8,10 +8,9 @@ is not decrypted. Offsets count from the start of the TCP stream.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 
@@ -24,77 +23,28 @@ from netlab.decode.tls_messages import (
     FINISHED,
     KEY_UPDATE,
     SERVER_HELLO,
-    alert_name,
     name_of,
 )
+from netlab.decode.tls_seen import Alert, Message, Plaintext, Side, TlsRecord
 from netlab.errors import RemoteProtocolError
 from netlab.proto.proxy_protocol import HeaderReader
 
-__all__ = ["Alert", "KeyLog", "Message", "Plaintext", "Side", "TlsSession", "decrypt", "hello_offset"]
-
-Side = Literal["client", "server"]
+__all__ = [
+    "Alert",
+    "KeyLog",
+    "Message",
+    "Plaintext",
+    "Side",
+    "TlsRecord",
+    "TlsSession",
+    "decrypt",
+    "hello_offset",
+    "unopened",
+]
 
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
 _LARGEST_RECORD = 16384 + 2048  # RFC 5246, section 6.2.3; TLS 1.3 allows 256 bytes past 16384
 _LARGEST_PROXY_HEADER = 4112  # what netlab.proto.proxy_protocol reads
-
-
-class Message(NamedTuple):
-    """A handshake message; the records that hold it are the sender's bytes from `start` to before `end`."""
-
-    name: str
-    direction: Side
-    start: int
-    end: int
-
-
-class Alert(NamedTuple):
-    """`level` 1: warning, 2: fatal; `description` is the number of RFC 8446, section 6 (0: close_notify)."""
-
-    level: int
-    description: int
-    direction: Side
-    start: int
-    end: int
-
-    @property
-    def name(self) -> str:
-        """ "close_notify", "handshake_failure", …"""
-        return alert_name(self.description)
-
-
-@dataclass(slots=True)
-class Plaintext:
-    """One direction's decrypted application data, and the records that each of its bytes came in."""
-
-    _data: bytearray = field(default_factory=bytearray)
-    _ends: list[int] = field(default_factory=list)
-    _records: list[tuple[int, int]] = field(default_factory=list)
-
-    def add(self, piece: bytes, start: int, end: int) -> None:
-        """Appends the content of the record that lies at [start, end) of the stream."""
-        if piece:
-            self._data += piece
-            self._ends.append(len(self._data))
-            self._records.append((start, end))
-
-    @property
-    def data(self) -> bytes:
-        return bytes(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def stream_range(self, start: int, end: int) -> tuple[int, int]:
-        """Where in the TCP stream the whole records lie that brought the plaintext from `start` to `end`.
-
-        A receiver can read a byte only once its record is whole, so the frames of this range are the
-        byte's evidence. Raises IndexError where there are no such bytes.
-        """
-        if not 0 <= start < end <= len(self._data):
-            raise IndexError(f"no bytes {start} to {end} in a plaintext of {len(self._data)}")
-        first, last = bisect_right(self._ends, start), bisect_left(self._ends, end)
-        return self._records[first][0], self._records[last][1]
 
 
 @dataclass(slots=True)
@@ -113,6 +63,7 @@ class TlsSession:
     start: int = 0
     messages: list[Message] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    records: list[TlsRecord] = field(default_factory=list)
     client_plain: Plaintext = field(default_factory=Plaintext)
     server_plain: Plaintext = field(default_factory=Plaintext)
     undecrypted: str = ""
@@ -159,6 +110,7 @@ def decrypt(
     if session.version == "TLS 1.2":
         session.resumed = session.resumed or _abbreviated(answered)
     session.alerts = sent.alerts + answered.alerts
+    session.records = [*sent.seen, *sent.unopened(), *answered.seen, *answered.unopened()]
     session.client_plain, session.server_plain = sent.plain, answered.plain
     return session
 
@@ -267,6 +219,15 @@ def _records(side: Side, data: bytes, start: int) -> Iterator[_Record]:
         start = end
 
 
+def _unopened(side: Side, record: _Record) -> TlsRecord:
+    return TlsRecord(record.kind, side, record.start, record.end, len(record.body), opened=False)
+
+
+def unopened(side: Side, data: bytes) -> list[TlsRecord]:
+    """The records of a stream whose handshake isn't in the capture; none where it doesn't begin with one."""
+    return list(_Direction(side, data, 0).unopened())
+
+
 class _Direction:
     """One side's records, read one after the other, with the keys that hold at that place."""
 
@@ -276,6 +237,7 @@ class _Direction:
         self.plain = Plaintext()
         self.messages: list[Message] = []
         self.alerts: list[Alert] = []
+        self.seen: list[TlsRecord] = []
         self.client_hello: ClientHello | None = None
         self.server_hello: ServerHello | None = None
         self.alpn = ""
@@ -306,7 +268,9 @@ class _Direction:
         record = next(self.records, None)
         if record is None:
             return False
+        self.seen.append(_unopened(self.side, record))
         kind, content = self.open(record)
+        self.seen[-1] = TlsRecord(kind, self.side, record.start, record.end, len(content), opened=True)
         if kind == _APPLICATION_DATA:
             self.plain.add(content, record.start, record.end)
         elif kind == _HANDSHAKE:
@@ -316,6 +280,14 @@ class _Direction:
         elif kind == _CHANGE_CIPHER_SPEC and self.after_change:
             self.opener = self.after_change
         return True
+
+    def unopened(self) -> Iterator[TlsRecord]:
+        """The whole records after the place where reading stopped."""
+        try:
+            for record in self.records:
+                yield _unopened(self.side, record)
+        except _UnreadableError:
+            return
 
     def open(self, record: _Record) -> tuple[int, bytes]:
         """The record's true type and its content (RFC 8446, section 5.2)."""
@@ -348,7 +320,7 @@ class _Direction:
             end = 4 + int.from_bytes(data[1:4], "big")
             kind, body, data = data[0], data[4:end], data[end:]
             name = name_of(kind, body)
-            self.messages.append(Message(name, self.side, self.unfinished_start, record.end))
+            self.messages.append(Message(name, self.side, self.unfinished_start, record.end, body))
             self.unfinished_start = record.start
             try:
                 self.message(kind, body)

@@ -164,9 +164,7 @@ def _udp(data: bytes, below: Below, found: list[Layer]) -> None:
         Field("destination port", dport, str(dport), start + 2, 2),
         Field("length", length, f"{length} bytes", start + 4, 2),
         Field("checksum", checksum, told, start + 6, 2),
-        Field(
-            "data", length - 8, f"{length - 8} bytes", start + 8, max(min(len(data) - start, length) - 8, 0)
-        ),
+        Field("data", length - 8, f"{length - 8} bytes", start + 8, here),
     )
     found.append(Layer(4, "UDP", fields, start, start + 8))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netlab.decode.frame import Frame
 from netlab.decode.layers import layers
 from netlab.model.impairment import Impairment
 from netlab.model.media import media
@@ -29,7 +30,7 @@ def layer_table(passage: Passage, packet: Packet, run: Run) -> LayerTable:
         LayerRow("L6", layer or "none", _presentation(passage, packet)),
         LayerRow("L5", f"{layer} session" if layer else "none", _session(passage)),
         *below,
-        LayerRow("L1", "link", _physical(packet, packet.place == passage.client.place, run)),
+        LayerRow("L1", "link", physical(frame, packet.place == passage.client.place, run)),
     )
     return LayerTable(frame.node, frame.interface, frame.number, rows)
 
@@ -76,16 +77,16 @@ def _session(passage: Passage) -> Fields:
     )
 
 
-def _physical(packet: Packet, sent: bool, run: Run) -> Fields:
-    """The link at this interface, its medium, and how long the frame's bits took on it."""
-    end = f"{packet.frame.node}:{packet.frame.interface}"
-    link = run.link_at(end)
-    bits = packet.frame.length * 8
-    facts: Fields = (("bits", f"{packet.frame.length} bytes = {bits:,} bits"),)
+def physical(frame: Frame, sent: bool, run: Run | None) -> Fields:
+    """The link at this interface, its medium, and how long the frame's bits took on it. `sent`: by this node.
+    Without a run, or for an interface that isn't on a link of it, only the bits."""
+    end = f"{frame.node}:{frame.interface}"
+    link = run.link_at(end) if run is not None else None
+    facts: Fields = (("bits", f"{frame.length} bytes = {frame.length * 8:,} bits"),)
     if link is None:
         return facts
     direction, medium = link.sent_by(end if sent else link.other(end)), media.get(link.medium)
-    facts += (*_serialisation(packet.frame.length, direction, medium), *_propagation(direction, medium))
+    facts += (*_serialisation(frame.length, direction, medium), *_propagation(direction, medium))
     if medium is None:
         return (("medium", link.medium or "link"), *facts)
     return (("medium", medium.title), ("encoding", medium.encoding), ("symbol", medium.symbol), *facts)
