@@ -17,7 +17,8 @@ from netlab.net.channel import Channel, Channels
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
 from netlab.net.postgres import DatabaseGoneError
-from netlab.net.websocket import KeepAlive, WebSocket, WebSockets, accept
+from netlab.net.websocket import KeepAlive, WebSocket, WebSockets
+from netlab.net.websocket_open import accept
 from netlab.policy.channel import MAX_TEXT, ChannelMessage, flaw
 from netlab.proto import sse
 from netlab.proto.http import Headers, ResponseHead

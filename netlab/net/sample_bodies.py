@@ -15,7 +15,8 @@ from urllib.parse import parse_qs
 from netlab.net.answers import answer_json, refuse
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
-from netlab.net.websocket import WebSocket, WebSockets, accept
+from netlab.net.websocket import WebSocket, WebSockets
+from netlab.net.websocket_open import accept
 from netlab.proto.http import Headers, ResponseHead, end_to_end
 
 MAX_BYTES = 1 << 40

@@ -19,7 +19,8 @@ from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Tunnel
 from netlab.net.upstream import Response, UpstreamError
-from netlab.net.websocket import NotAcceptedError, WebSocket, WebSockets, open_websocket
+from netlab.net.websocket import WebSocket, WebSockets
+from netlab.net.websocket_open import NotAcceptedError, open_websocket
 from netlab.policy.channel import ChannelMessage
 from netlab.policy.reconnect import Backoff, retry_after
 from netlab.policy.tracing import new_traceparent

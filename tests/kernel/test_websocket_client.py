@@ -19,16 +19,10 @@ from netlab.net.exchange import Exchange
 from netlab.net.http_server import serve_http
 from netlab.net.stream import Stream
 from netlab.net.upstream import Target, UpstreamError
-from netlab.net.websocket import (
-    KeepAlive,
-    Message,
-    NotAcceptedError,
-    WebSocket,
-    WebSockets,
-    accept,
-    open_websocket,
-)
+from netlab.net.websocket import KeepAlive, WebSocket, WebSockets
+from netlab.net.websocket_open import NotAcceptedError, accept, open_websocket
 from netlab.proto.http import Headers, RequestHead
+from netlab.proto.websocket import Message
 from netlab.proto.websocket_handshake import accept_key
 from tests.kernel.test_dns_roles import loopback_up
 from tests.kit.roles_in_process import Running, context, until
