@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netlab.model.event import Flow
-from netlab.net.stream import Stream, TcpStream
+from netlab.net.stream import Stream, TcpStream, TlsError
 
 
 class Http1Tunnel:
@@ -24,7 +24,14 @@ class Http1Tunnel:
         if self._early:
             early, self._early = self._early, b""
             return early
-        data = b"" if self._ended else await self._stream.read()
+        if self._ended:
+            return b""
+        try:
+            data = await self._stream.read()
+        except TlsError:
+            if not self._closing:
+                raise
+            data = b""  # we have ended TLS, so its peer has nothing more to say
         if not data:
             self._ended = True
             if self._closing:
@@ -48,6 +55,7 @@ class Http1Tunnel:
         if isinstance(self._stream, TcpStream) and not self._ended:
             await self._stream.write_eof()
         else:
+            self._ended = True
             await self._stream.close()
 
     def abort(self) -> None:

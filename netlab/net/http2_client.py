@@ -185,8 +185,8 @@ class Http2Connection(ClientConnection):
     def _leave(self, cause: str) -> None:
         """No more requests here."""
         if not self.state.closed:
+            self.state.cause = cause  # first: whoever is told that it is closed asks why
             self.state.closed = True
-            self.state.cause = cause
 
     async def close(self) -> None:
         self._leave("closed")
