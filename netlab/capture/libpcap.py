@@ -43,6 +43,7 @@ _PCAP_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "pcap_compile": (_INT, [_POINTER, _POINTER, _TEXT, _INT, ctypes.c_uint32]),
     "pcap_setfilter": (_INT, [_POINTER, _POINTER]),
     "pcap_freecode": (None, [_POINTER]),
+    "pcap_offline_filter": (_INT, [_POINTER, _POINTER, _TEXT]),
     "pcap_loop": (_INT, [_POINTER, _INT, _POINTER, _POINTER]),
     "pcap_dispatch": (_INT, [_POINTER, _INT, _POINTER, _POINTER]),
     "pcap_setnonblock": (_INT, [_POINTER, _INT, _TEXT]),
@@ -64,7 +65,7 @@ _LIBC_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-class _Program(ctypes.Structure):
+class Program(ctypes.Structure):
     """struct bpf_program."""
 
     _fields_ = (("length", ctypes.c_uint), ("instructions", _POINTER))
@@ -108,6 +109,18 @@ def _libc() -> ctypes.CDLL:
     return _typed(ctypes.CDLL(None, use_errno=True), _LIBC_FUNCTIONS)
 
 
+def library() -> ctypes.CDLL:
+    """libpcap, its functions typed. Raises HostError where the machine has none that will do."""
+    return _pcap()
+
+
+def compiled(handle: int, expression: str) -> Program:
+    """Raises InputError where `expression` is no filter for the handle's link type."""
+    program = Program()
+    _compile(handle, expression, program)
+    return program
+
+
 def available() -> None:
     """Raises HostError where libpcap is missing."""
     _pcap()
@@ -116,7 +129,7 @@ def available() -> None:
 def check_filter(expression: str, snaplen: int) -> None:
     """Raises InputError where `expression` is no filter in the language of pcap-filter(7)."""
     pcap = _pcap()
-    handle, program = pcap.pcap_open_dead(_ETHERNET, snaplen), _Program()
+    handle, program = pcap.pcap_open_dead(_ETHERNET, snaplen), Program()
     try:
         _compile(handle, expression, program)
         pcap.pcap_freecode(ctypes.byref(program))
@@ -124,7 +137,7 @@ def check_filter(expression: str, snaplen: int) -> None:
         pcap.pcap_close(handle)
 
 
-def _compile(handle: int, expression: str, program: _Program) -> None:
+def _compile(handle: int, expression: str, program: Program) -> None:
     pcap = _pcap()
     if pcap.pcap_compile(handle, ctypes.byref(program), expression.encode(), 1, _ANY_MASK) < 0:
         cause = pcap.pcap_geterr(handle).decode()
@@ -171,7 +184,7 @@ class Capture:
             raise
 
     def _filter(self, expression: str) -> None:
-        pcap, program = _pcap(), _Program()
+        pcap, program = _pcap(), Program()
         _compile(self._handle, expression, program)
         status = pcap.pcap_setfilter(self._handle, ctypes.byref(program))
         pcap.pcap_freecode(ctypes.byref(program))

@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "where-lost": ("where_lost", "Say which link ate which packets of a run."),
     "open": ("open_", "Open a run in Wireshark."),
     "report": ("report", "Show a run again, without root and without its lab."),
+    "decode": ("decode", "Show what the packets of a capture file say, layer by layer."),
     "doctor": ("doctor", "Say what this machine offers, and what is missing."),
     "gc": ("gc", "Remove what labs that died left behind."),
 }

@@ -193,14 +193,14 @@ def read(data: bytes | memoryview, source: str = "capture") -> Iterator[Block]:
     Raises CaptureError, naming `source` and the byte, where the data is damaged or ends within a
     block. All the blocks before that place have been yielded by then.
     """
-    return _Reader(memoryview(data), source).blocks()
+    return BlockReader(memoryview(data), source).blocks()
 
 
 def annotated(
     data: bytes | memoryview, comments: Mapping[int, str], source: str = "capture"
 ) -> Iterator[bytes | memoryview]:
     """`data` again, in pieces, with comments on packets: number from 1 ─► text. Raises as `read` does."""
-    reader, number, position = _Reader(memoryview(data), source), 0, 0
+    reader, number, position = BlockReader(memoryview(data), source), 0, 0
     while position < len(reader.data):
         kind, total = reader.frame(position, len(reader.data))
         block = reader.data[position : position + total]
@@ -210,7 +210,7 @@ def annotated(
         position += total
 
 
-class _Reader:
+class BlockReader:
     """The state of one reading: the section's byte order, and its interfaces' clocks."""
 
     def __init__(self, data: memoryview, source: str) -> None:

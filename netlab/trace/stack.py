@@ -12,6 +12,7 @@ from netlab.decode.tls import KeyLog
 from netlab.trace.connection import Connection
 from netlab.trace.deep import Deep, deep
 from netlab.trace.dissection import Dissection, dissect
+from netlab.trace.index import Grouping
 from netlab.trace.osi import physical
 from netlab.trace.parts import APPLICATION, PRESENTATION, Part, Span
 from netlab.trace.recording import Recording
@@ -48,9 +49,9 @@ class Stacks:
         self._units: dict[object, list[Frame]] = {}
         self._unit_of: dict[int, object] = {}
         self._deep: dict[object, Deep] = {}
-        units = Units()
+        grouping = Grouping()
         for frame in self.frames.values():
-            key = units.key(frame)
+            key = _key(frame, grouping)
             if key is not None:
                 self._unit_of[frame.number] = key
                 self._units.setdefault(key, []).append(frame)
@@ -69,27 +70,12 @@ class Stacks:
         return stack_of(self.dissection(number), self.run)
 
 
-class Units:
-    """Which frames have to be decoded together: a TCP connection at one interface; in UDP all that one node
-    has to do with a server's socket, since a QUIC client may move to another address or interface."""
-
-    def __init__(self) -> None:
-        self._servers: set[tuple[object, ...]] = set()
-
-    def key(self, frame: Frame) -> object | None:
-        """None where the frame is decoded by itself."""
-        found = headers(frame.data, frame.linktype)
-        if found is None or found.fragment_offset or found.protocol not in ("tcp", "udp"):
-            return None
-        one, other = (found.src, found.sport), (found.dst, found.dport)
-        if found.protocol == "tcp":
-            return "tcp", frame.node, frame.interface, frozenset((one, other))
-        place = frame.node or frame.interface
-        for end in (other, one):
-            if (place, end) in self._servers:
-                return "udp", place, end
-        self._servers.add((place, other))
-        return "udp", place, other
+def _key(frame: Frame, grouping: Grouping) -> object | None:
+    found = headers(frame.data, frame.linktype)
+    if found is None or found.fragment_offset or found.protocol not in ("tcp", "udp"):
+        return None
+    first = frame.data[found.payload_offset : found.payload_offset + 1]
+    return grouping.key(frame.node, frame.interface, found, first)
 
 
 # -------------------------------------------------------------------------------------------- stack

@@ -1,0 +1,227 @@
+"""`netlab decode` on good, foreign, cut, damaged and mutated files: results or clear errors, no traceback."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netlab.cli.app import main
+from netlab.decode.tls import KeyLog
+from netlab.errors import CaptureError
+from netlab.proto import pcapng
+from netlab.proto.capture_file import CaptureFile
+from netlab.report.packets import document, line, stack, tree
+from netlab.trace.index import index
+from netlab.trace.stack import stack_of
+from netlab.trace.walk import Walk
+from tests.kit.quic_bytes import MS, network
+from tests.kit.tcp_path import TcpPath
+from tests.kit.tls_bytes import contexts
+from tests.kit.tls_path import NAME, Http2, secure
+
+
+def http2_capture(folder: Path, *, secrets: bool = True) -> bytes:
+    """A request over TLS, as the client saw it, in pcapng."""
+    client, server, log = contexts(folder, NAME, "1.3", ("h2",))
+    path = TcpPath()
+    http = Http2(*secure(path, (client, server)), together=1, answer=lambda _: bytes(3000))
+    http.client.ready = lambda: http.ask("/a")
+    path.connect()
+    path.run(lambda: len(http.done) == 1)
+    keys = [pcapng.secrets(log.read_text())] if secrets else []
+    packets = [pcapng.packet(0, one.time_ns, one.data) for one in path.frames("client")]
+    return b"".join([pcapng.section("test"), pcapng.interface("client:eth0"), *keys, *packets])
+
+
+def quic_capture() -> bytes:
+    made = network()
+    made.connect()
+    made.fetch("/a")
+    made.settle(100 * MS)
+    packets = [pcapng.packet(0, one.time_ns, one.data) for one in made.frames("client")]
+    keys = pcapng.secrets(made.secrets.getvalue())
+    return b"".join([pcapng.section("test"), pcapng.interface("client:eth0"), keys, *packets])
+
+
+def as_pcap(capture: bytes, order: str = "<", snaplen: int = 65535) -> bytes:
+    """The same packets in the classic format, without secrets."""
+    found = [struct.pack(order + "IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, 1)]
+    for block in pcapng.read(capture):
+        if isinstance(block, pcapng.Packet):
+            data = block.data[:snaplen]
+            seconds, rest = divmod(block.time_ns, 1_000_000_000)
+            found.append(struct.pack(order + "IIII", seconds, rest, len(data), block.length) + data)
+    return b"".join(found)
+
+
+def everything(capture: bytes) -> int:
+    """Shows each packet in each way; how many there were. CaptureError is the only one allowed."""
+    found = index(CaptureFile(capture))
+    walk, count = Walk(found, KeyLog.parse("\n".join(found.file.secrets))), 0
+    try:
+        for packet in walk.packets():
+            count += 1
+            rows = stack_of(packet)
+            assert line(packet, 0)
+            assert tree(packet)
+            assert stack(packet, rows)
+            json.dumps(document(packet))
+    except CaptureError:
+        assert found.problem is not None
+    return count
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["decode", *arguments])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_lines_tree_stack_and_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.pcapng"
+    file.write_bytes(http2_capture(tmp_path))
+    code, out, err = run(capsys, str(file))
+    assert (code, err) == (0, "")
+    assert "HEADERS stream 1 GET /a" in out, out
+    assert "client:eth0" in out
+    code, out, _ = run(capsys, str(file), "--json")
+    packets = [json.loads(row) for row in out.splitlines()]
+    asked = next(one for one in packets if "GET /a" in one["summary"])
+    code, out, _ = run(capsys, str(file), "--frame", str(asked["number"]))
+    assert code == 0
+    assert ":path: /a" in out, out
+    code, out, _ = run(capsys, str(file), "--frame", str(asked["number"]), "--stack")
+    assert [row[:2] for row in out.splitlines() if row.startswith("L")] == [
+        f"L{osi}" for osi in range(7, 0, -1)
+    ]
+    code, out, _ = run(capsys, str(file), "--filter", "tcp[tcpflags] & tcp-syn != 0")
+    assert (code, len(out.splitlines())) == (0, 2)
+
+
+def test_missing_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.pcapng"
+    file.write_bytes(http2_capture(tmp_path, secrets=False))
+    code, out, _ = run(capsys, str(file))
+    assert code == 0
+    assert "encrypted application data" in out
+    assert "the key log has no secrets for the client random" in out, out
+    keys = next(path for path in tmp_path.iterdir() if "CLIENT_" in path.read_text(errors="replace"))
+    code, out, _ = run(capsys, str(file), "--keys", str(keys))
+    assert "GET /a" in out, out
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_byte_orders_of_pcap(order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.pcap"
+    file.write_bytes(as_pcap(http2_capture(tmp_path), order))
+    code, out, _ = run(capsys, str(file))
+    assert code == 0
+    assert "ClientHello" in out, out
+
+
+def test_a_snapshot_length_and_a_start_within(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.pcap"
+    file.write_bytes(as_pcap(http2_capture(tmp_path), snaplen=100))
+    code, out, _ = run(capsys, str(file))
+    assert code == 0
+    assert "bytes captured" in out, out
+    whole = as_pcap(http2_capture(tmp_path))
+    starts = [record for record in _records(whole) if record > 0]
+    file.write_bytes(whole[:24] + whole[starts[6] :])
+    code, out, _ = run(capsys, str(file))
+    assert code == 0
+    assert out
+
+
+def _records(data: bytes) -> list[int]:
+    found, place = [], 24
+    while place < len(data):
+        found.append(place)
+        place += 16 + struct.unpack_from("<I", data, place + 8)[0]
+    return found
+
+
+def test_damage_is_told_after_what_comes_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = http2_capture(tmp_path)
+    file = tmp_path / "cut.pcapng"
+    file.write_bytes(whole[:-30])
+    code, out, err = run(capsys, str(file))
+    assert code == 2
+    assert "ClientHello" in out
+    assert "ends within a block" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00", b"#!/bin/sh\n" * 9, pcapng.MAGIC, b"\xd4\xc3\xb2\xa1\0"])
+def test_what_is_no_capture(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "no.pcap"
+    file.write_bytes(content)
+    code, out, err = run(capsys, str(file))
+    assert (code, out) == (2, "")
+    assert str(file) in err
+
+
+def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.pcapng"
+    file.write_bytes(http2_capture(tmp_path))
+    code, _, err = run(capsys, str(file), "--filter", "tcp prt 1")
+    assert code == 2
+    assert "tcp prt 1" in err
+    code, _, err = run(capsys, str(file), "--frame", "99999")
+    assert code == 2
+    assert "no packet 99999" in err
+    assert run(capsys, str(tmp_path / "none"))[0] == 2
+    assert run(capsys, str(tmp_path))[0] == 2
+    assert run(capsys, str(file), "--keys", str(tmp_path / "none"))[0] == 2
+
+
+def test_small_limits_show_headers_only(tmp_path: Path) -> None:
+    found = index(CaptureFile(http2_capture(tmp_path)))
+    walk = Walk(found, KeyLog.parse("\n".join(found.file.secrets)), active=10)
+    packets = list(walk.packets())
+    assert walk.shallow == len(packets) == found.packets
+    assert all(packet.protocol == "TCP" for packet in packets)
+
+
+CAPTURES: dict[str, bytes] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _captures(tmp_path_factory: pytest.TempPathFactory) -> None:
+    CAPTURES["http2"] = http2_capture(tmp_path_factory.mktemp("tls"))
+    CAPTURES["quic"] = quic_capture()
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(["http2", "quic"]), CHANGES, st.integers(0, 1 << 20))
+def test_mutated_captures(which: str, changes: list[tuple[int, int]], cut: int) -> None:
+    """Bytes changed anywhere, and in half of the cases the end cut off."""
+    damaged = bytearray(CAPTURES[which])
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    if cut % 2:
+        del damaged[cut % len(damaged) :]
+    if bytes(damaged[:4]) == pcapng.MAGIC:
+        everything(bytes(damaged))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["http2", "quic"]), CHANGES, st.integers(0, 3))
+def test_mutated_packets(which: str, changes: list[tuple[int, int]], kind: int) -> None:
+    """Bytes changed within packets only, so that the file stays whole; other link types too."""
+    blocks = [block for block in pcapng.read(CAPTURES[which]) if isinstance(block, pcapng.Packet)]
+    data = [bytearray(block.data) for block in blocks]
+    for place, value in changes:
+        packet = data[place % len(data)]
+        packet[(place >> 5) % len(packet)] = value
+    linktype = (1, 1, 113, 101)[kind]
+    interface = pcapng.interface("n:e", linktype=linktype)
+    packets = [pcapng.packet(0, one.time_ns, bytes(b)) for one, b in zip(blocks, data, strict=True)]
+    assert everything(b"".join([pcapng.section(), interface, *packets])) == len(blocks)
