@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from hpack import Decoder, HPACKError, OversizedHeaderListError
+from hpack import HPACKError, OversizedHeaderListError
 
 from netlab.errors import RemoteProtocolError
 from netlab.proto import http2_frames as frames
 from netlab.proto.http import Data, End, GoAway, Headers, HttpEvent, Reset
 from netlab.proto.http2_budget import Budget
+from netlab.proto.http2_compression import SectionDecoder
 from netlab.proto.http2_frames import Frame, FrameReader, PeerError
 from netlab.proto.http2_headers import (
     Fields,
@@ -57,7 +58,7 @@ class Codec(Sender):
     def __init__(self, *, client: bool, limits: Limits, settings: dict[SettingCodes | int, int]) -> None:
         super().__init__(client=client, limits=limits, settings=settings)
         self._reader = FrameReader(preface=not client)
-        self._decoder = Decoder(4 * limits.section)
+        self._decoder = SectionDecoder(4 * limits.section)
         self._block: _Block | None = None
         self._dead = False
         self._handlers = {
@@ -263,9 +264,7 @@ class Codec(Sender):
         """Every block is decompressed, whatever becomes of its message (RFC 9113 section 4.3)."""
         self._block = None
         try:
-            fields: Fields = [
-                (field[0], field[1]) for field in self._decoder.decode(block.fragment, raw=True)
-            ]
+            fields: Fields = self._decoder.decode(block.fragment)
         except OversizedHeaderListError as error:
             raise PeerError(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from error
         except HPACKError as error:

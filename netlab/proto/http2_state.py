@@ -17,6 +17,7 @@ from netlab.errors import LocalProtocolError
 from netlab.proto import http2_frames as frames
 from netlab.proto.http import Data, End, GoAway, HttpEvent, Promise, RequestHead, Reset, ResponseHead
 from netlab.proto.http2_budget import Budget
+from netlab.proto.http2_compression import SectionEncoder
 from netlab.proto.http2_headers import write_response, write_trailers
 from netlab.proto.http2_priority import DEFAULT, Priority
 
@@ -78,6 +79,7 @@ class Sender(ABC):
             SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
             SettingCodes.MAX_HEADER_LIST_SIZE: limits.section,
         }
+        self._h2.encoder = SectionEncoder()
         self._h2.local_settings = Settings(client, {**initial, **settings})  # type: ignore[dict-item]
         self._h2.initiate_connection()
         if not client:
