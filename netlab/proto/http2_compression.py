@@ -60,7 +60,8 @@ class SectionEncoder(Encoder):
     def encode(self, headers: Iterable[Any] | dict[Any, Any], huffman: bool = True) -> bytes:
         """As Encoder.encode. Whether a field is a NeverIndexedHeaderTuple must follow from its name."""
         section = tuple(headers.items()) if isinstance(headers, dict) else tuple(headers)
-        resized = self.header_table.resized  # which the section will have to say first
+        # A change of size must be said (section 4.2); the library forgets it where the same is set again.
+        resized = self.header_table.resized = bool(self.table_size_changes)
         if resized or not self._is_as_it_was():
             self._kept.clear()
         elif (known := self._kept.get(section)) is not None:
