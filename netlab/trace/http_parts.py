@@ -61,7 +61,7 @@ def _http1(parts: Parts) -> None:
             _message(parts, head, "server", start, end, size)
             start, size, head = end, 0, None
     if head is not None:
-        _message(parts, head, "server", start, len(down), size)
+        _message(parts, head, "server", start, len(down), size, whole=False)
 
 
 def _requests(parts: Parts, up: bytes) -> Iterator[str]:
@@ -78,11 +78,18 @@ def _requests(parts: Parts, up: bytes) -> Iterator[str]:
             _message(parts, head, "client", start, end, size)
             start, size, head = end, 0, None
     if head is not None:
-        _message(parts, head, "client", start, len(up), size)
+        _message(parts, head, "client", start, len(up), size, whole=False)
 
 
 def _message(
-    parts: Parts, head: RequestHead | ResponseHead, sender: Side, start: int, end: int, body: int
+    parts: Parts,
+    head: RequestHead | ResponseHead,
+    sender: Side,
+    start: int,
+    end: int,
+    body: int,
+    *,
+    whole: bool = True,
 ) -> None:
     if isinstance(head, RequestHead):
         line = f"{head.method} {head.target}"
@@ -92,6 +99,9 @@ def _message(
         own = (fact("status", head.status), fact("reason", head.reason))
     fields = (*own, *_headers(head.headers), fact("body", body, f"{body} bytes"))
     text = cut(line) + (f", {body} bytes" if body else "")
+    if not whole:
+        text += ", its end isn't in the capture"
+        fields = (*fields, fact("incomplete", 1, "its end isn't in the capture"))
     parts.message("HTTP/1.1", line, text, sender, (Extent(start, end),), fields)
 
 
