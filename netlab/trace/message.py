@@ -132,21 +132,28 @@ def _messages(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[_
 def placed_events(parser: RequestParser | ResponseParser, data: bytes) -> Iterator[tuple[int, HttpEvent]]:
     """Events, each with the offset of the first byte after it.
 
-    Byte by byte, so that the offsets are exact, but for the inside of bodies of known length.
+    Byte by byte, so that the offsets are exact, but for the inside of heads and of bodies of known length.
     """
-    place, body = 0, 0
+    place, body, between = 0, 0, True
     try:
         while place < len(data):
             step = max(1, min(body, len(data) - place))
+            if between:
+                # All of the head but its last byte: nothing can come of that.
+                step = max(step, data.find(_HEAD_END, place) + len(_HEAD_END) - 1 - place)
             events = parser.receive(data[place : place + step])
-            place, body = place + step, 0
+            place, body, between = place + step, 0, False
             for event in events:
                 yield place, event
                 body = max(_body_of(event), body)
+                between = isinstance(event, End) or (isinstance(event, ResponseHead) and event.informational)
         for event in parser.receive(b""):  # a response may end with its connection
             yield place, event
     except RemoteProtocolError:
         return  # not HTTP, or cut off: what came before it stands
+
+
+_HEAD_END = b"\r\n\r\n"
 
 
 def _body_of(event: HttpEvent) -> int:
