@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-netem docs clean
+.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-decode bench-netem docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -44,6 +44,9 @@ bench-links: setup  ## how true links are, beside the targets (root)
 
 bench-protocols: setup  ## requests/s beside hypercorn, 10,000 WebSockets, a proxy hop, beside the targets
 	$(PY) -m benchmarks protocols
+
+bench-decode: setup  ## packets/s of netlab decode beside dpkt, scapy and tshark
+	$(PY) -m benchmarks decode
 
 bench-netem: setup  ## the same for netem, in the guest kernel, as far as its processor goes (root, Debian 12)
 	$(GUEST) --timeout 600 -- $(PY) -m benchmarks.links netem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("internet", "chain", "links", "protocols")
+BENCHMARKS = ("internet", "chain", "links", "protocols", "decode")
 
 
 def main() -> None:
