@@ -31,9 +31,9 @@ def run(launch: Launch, events_fd: int) -> int:
 
     0: done, drained. 1: it failed; stderr has one line, or a traceback where it is our bug.
     127: it can't do what the spec asks (a program is missing).
-    The loop is asyncio's own: measured for the app role over HTTP/1.1 (benchmarks/protocols_http1.py),
-    uvloop gave between 0.8 and 1.0 times its requests per second, since most of a request is system calls
-    and our own code.
+    The loop is asyncio's own: measured for the app role with the loads of benchmarks/protocols_http1.py and
+    _http2.py, uvloop gave between 0.8 and 1.03 times its requests per second over HTTP/1.1 and 1.0 times
+    over HTTP/2, since most of a request is system calls and our own code.
     """
     try:
         return asyncio.run(_main(launch, events_fd))
