@@ -25,7 +25,7 @@ from netlab.trace.message import Exchange, http_exchanges
 from netlab.trace.packet import Packet, Socket, packets_of
 from netlab.trace.round_trips import Moment, RoundTrips, Spoken, first_wait, round_trips
 from netlab.trace.silent import silent_frames
-from netlab.trace.streams import http2_dialogue, http3_dialogue
+from netlab.trace.streams import Http2Dialogue, Http3Dialogue, http2_dialogue, http3_dialogue
 
 Transport = Literal["tcp", "quic"]
 
@@ -127,7 +127,7 @@ class Connection:
     def end(self) -> Moment:
         return Moment(self.packets[-1].time_ns, self.packets[-1].number)
 
-    @property
+    @cached_property
     def plain(self) -> tuple[bytes, bytes]:
         """TCP: what client and server said, without TLS and a PROXY header. Empty for QUIC."""
         if self.view is None:
@@ -135,6 +135,16 @@ class Connection:
         if self.tls is not None:
             return self.tls.client_plain.data, self.tls.server_plain.data
         return self.view.up.since(self.up.shift), self.view.down.data
+
+    @cached_property
+    def http2(self) -> Http2Dialogue:
+        """Its frames, where it speaks HTTP/2."""
+        return http2_dialogue(*self.plain)
+
+    @cached_property
+    def http3(self) -> Http3Dialogue:
+        """Its frames, where it speaks HTTP/3. Empty for TCP."""
+        return Http3Dialogue((), ()) if self.quic is None else http3_dialogue(self.quic)
 
     @cached_property
     def _times(self) -> dict[int, int]:

@@ -13,7 +13,6 @@ from netlab.proto.http3_reader import Http3Frame
 from netlab.trace.message import Extent, placed_events
 from netlab.trace.parts import APPLICATION, Part, Parts, cut, fact
 from netlab.trace.server_sent import SentEvent, event_streams
-from netlab.trace.streams import http2_dialogue, http3_dialogue
 from netlab.trace.websockets import SocketFrame, websockets
 
 _OWN_FIELDS = 6  # of the pairs that a summary may show
@@ -26,9 +25,8 @@ def http_parts(parts: Parts) -> None:
         _http1(parts)
     elif connection.http == "2":
         _http2(parts)
-    if connection.quic is not None:
-        for frame in http3_dialogue(connection.quic).frames:
-            _http3(parts, frame)
+    for frame3 in connection.http3.frames:
+        _http3(parts, frame3)
     for socket in websockets(connection):
         for one in socket.frames:
             _socket(parts, one)
@@ -113,7 +111,7 @@ def _headers(headers: Headers | Iterable[tuple[str, str]]) -> Iterator[Field]:
 
 
 def _http2(parts: Parts) -> None:
-    read = http2_dialogue(*parts.connection.plain)
+    read = parts.connection.http2
     if read.sent:
         parts.message("HTTP/2", "preface", "connection preface", "client", (Extent(0, len(PREFACE)),))
     for frame in read.sent:

@@ -10,7 +10,6 @@ from netlab.decode.quic import Side
 from netlab.proto.http2_reader import HEADER_LENGTH
 from netlab.trace.connection import Connection
 from netlab.trace.message import Exchange, Extent
-from netlab.trace.streams import http2_dialogue, http3_dialogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,9 @@ def tunnelled(connection: Connection, exchange: Exchange, sender: Side) -> Tunne
     """What `sender` put into the tunnel that `exchange` opened."""
     if connection.quic is not None:
         return _of_http3(connection, exchange, sender)
-    up, down = connection.plain
     if connection.http == "2":
-        return _of_http2(up, down, exchange, sender)
+        return _of_http2(connection, exchange, sender)
+    up, down = connection.plain
     data, extents = (
         (up, exchange.request_extents) if sender == "client" else (down, exchange.response_extents)
     )
@@ -47,8 +46,8 @@ def tunnelled(connection: Connection, exchange: Exchange, sender: Side) -> Tunne
     return Tunnelled(data[start:], ((0, Extent(start, len(data))),))
 
 
-def _of_http2(up: bytes, down: bytes, exchange: Exchange, sender: Side) -> Tunnelled:
-    read = http2_dialogue(up, down)
+def _of_http2(connection: Connection, exchange: Exchange, sender: Side) -> Tunnelled:
+    read = connection.http2
     data, pieces = bytearray(), list[tuple[int, Extent]]()
     for frame in read.sent if sender == "client" else read.answered:
         if frame.type == "DATA" and frame.stream == exchange.stream and frame.content:
@@ -60,9 +59,8 @@ def _of_http2(up: bytes, down: bytes, exchange: Exchange, sender: Side) -> Tunne
 
 
 def _of_http3(connection: Connection, exchange: Exchange, sender: Side) -> Tunnelled:
-    assert connection.quic is not None
     data, pieces = bytearray(), list[tuple[int, Extent]]()
-    for frame in http3_dialogue(connection.quic).frames:
+    for frame in connection.http3.frames:
         if (frame.type, frame.stream, frame.sender) == ("DATA", exchange.stream, sender) and frame.content:
             start = frame.start + frame.header_length
             pieces.append((len(data), Extent(start, frame.end, frame.stream)))
