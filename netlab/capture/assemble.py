@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 
 from netlab.capture.files import Counts, raw, stem
 from netlab.errors import CaptureError
 from netlab.proto import pcap, pcapng
 
 _WRITE_BUFFER = 1024 * 1024
+_HEADER_BYTES = 24  # of a pcap file
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,11 @@ class _Shared:
     secrets: bytes
     names: bytes
     descriptions: Mapping[tuple[str, str], str]
+    speeds: Mapping[tuple[str, str], int]
 
     def head(self, raws: Iterable[_Raw]) -> bytes:
         """All that comes before the packets."""
-        described = [one.described(self.descriptions) for one in raws]
+        described = [one.described(self.descriptions, self.speeds) for one in raws]
         return b"".join((pcapng.section(), *described, self.secrets, self.names))
 
 
@@ -50,20 +54,26 @@ class _Raw:
         self.path = path
         self.data = _mapped(path)
         self.header = pcap.header(self.data, str(path))
-        self.entries = list(pcap.records(self.data, str(path)))
+        records = pcap.records(self.data, str(path))
+        self.entries = list(records if counts["dropped"] >= 0 else _whole(records))
         self.entries.sort(key=itemgetter(0))
 
-    def described(self, descriptions: Mapping[tuple[str, str], str]) -> bytes:
+    def described(
+        self, descriptions: Mapping[tuple[str, str], str], speeds: Mapping[tuple[str, str], int]
+    ) -> bytes:
         node, interface = self.counts["node"], self.counts["interface"]
         return pcapng.interface(
             f"{node}:{interface}",
             descriptions.get((node, interface), ""),
             linktype=self.header.linktype,
             snaplen=self.header.snaplen,
+            speed_bps=speeds.get((node, interface), 0),
         )
 
     def statistics(self, interface: int, time_ns: int) -> bytes:
         dropped = self.counts["dropped"]
+        if dropped < 0:
+            return b""
         return pcapng.statistics(interface, time_ns, len(self.entries) + dropped, dropped)
 
 
@@ -73,17 +83,18 @@ def assemble(
     key_log: str,
     names: Mapping[str, Sequence[str]],
     descriptions: Mapping[tuple[str, str], str],
+    speeds: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> Summary:
     """Writes directory/hops/NODE.INTERFACE.pcapng and directory/trace.pcapng, and removes the pcap files.
 
-    `stats`: what the recorder said when it stopped; it also says which interfaces there are. `names`:
-    name ─► addresses. `descriptions`: of (node, interface). Times are to the nanosecond; packets of one
-    time keep the order of `stats`. Raises CaptureError where a pcap file is missing or damaged; the pcap
-    files stay then.
+    `stats`: what the recorder said when it stopped, or `salvage`; it also says which interfaces there
+    are. `names`: name ─► addresses. `descriptions` and `speeds` (bit/s, sending): of (node, interface).
+    Times are to the nanosecond; packets of one time keep the order of `stats`. Raises CaptureError where
+    a pcap file is missing or damaged; the pcap files stay then.
     """
     raws = [_Raw(counts, raw(directory, counts["node"], counts["interface"])) for counts in stats]
     secrets = pcapng.secrets(key_log) if key_log else b""
-    shared = _Shared(secrets, pcapng.names(_by_address(names)) if names else b"", descriptions)
+    shared = _Shared(secrets, pcapng.names(_by_address(names)) if names else b"", descriptions, speeds)
     hops = directory / "hops"
     hops.mkdir(exist_ok=True)
     files = [directory / "trace.pcapng"]
@@ -94,7 +105,26 @@ def assemble(
     for one in raws:
         one.path.unlink()
     packets = sum(len(one.entries) for one in raws)
-    return Summary(packets, sum(counts["dropped"] for counts in stats), tuple(files))
+    return Summary(packets, sum(max(counts["dropped"], 0) for counts in stats), tuple(files))
+
+
+def _whole(records: Iterable[pcap.Record]) -> Iterator[pcap.Record]:
+    """Those before the place where a killed recorder was cut off."""
+    with suppress(CaptureError):
+        yield from records
+
+
+def salvage(directory: Path, interfaces: Iterable[tuple[str, str]]) -> list[Counts]:
+    """What a recorder that died left behind, for `assemble`: how much was dropped is unknown (-1)."""
+    found = []
+    for node, interface in interfaces:
+        path = raw(directory, node, interface)
+        if not path.exists() or path.stat().st_size < _HEADER_BYTES:
+            path.unlink(missing_ok=True)  # it died before it wrote the header
+            continue
+        packets = sum(1 for _ in _whole(pcap.records(_mapped(path), str(path))))
+        found.append(Counts(node=node, interface=interface, packets=packets, dropped=-1))
+    return found
 
 
 def annotate(path: Path, comments: Mapping[int, str]) -> None:

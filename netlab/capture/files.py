@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 
 class Counts(TypedDict):
-    """`packets` are in the file; `dropped` were lost, as the kernel had no room for them."""
+    """`packets` are in the file; `dropped` were lost, as the kernel had no room for them; -1:
+    unknown, as the recorder died."""
 
     node: str
     interface: str

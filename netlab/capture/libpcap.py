@@ -223,6 +223,13 @@ class Capture:
                 pcap.pcap_dump_close(self._dumper)
                 pcap.pcap_close(self._handle)
 
+    def flush(self) -> None:
+        """Writes what is buffered to the file, from another thread: stdio locks it for each packet. A failure
+        stays in the file's error flag, and `run` raises it."""
+        with self._closing:
+            if not self._closed:
+                library().pcap_dump_flush(self._dumper)
+
     def stop(self) -> None:
         """Ends `run`, which then writes what the kernel has handed over by now."""
         with self._closing:

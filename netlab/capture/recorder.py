@@ -10,7 +10,7 @@ import json
 import resource
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from netlab.proto import pcap
 
 # The kernel hands a block of its ring over after one timeout; three leave room for a busy machine.
 _DRAIN_S = 3 * libpcap.TIMEOUT_MS / 1000
+_FLUSH_S = 0.5  # what a SIGKILL can lose is what came since the last flush
 _DESCRIPTORS_EACH = 8  # the ring's socket, an eventfd, the file; some more while libpcap starts
 
 
@@ -52,7 +53,8 @@ def serve(
         recording = _Recording(targets, directory, snaplen, capture_filter)
         try:
             _tell(control, {"ready": True})
-            _wait_for_stop(control)
+            control.settimeout(_FLUSH_S)
+            _wait_for_stop(control, recording.flush)
         finally:
             counts = recording.stop()
         _tell(control, {"stopped": counts})
@@ -75,8 +77,8 @@ def _tell(control: socket.socket, message: dict[str, Any]) -> None:
         control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _wait_for_stop(control: socket.socket) -> None:
-    for line in _lines(control):
+def _wait_for_stop(control: socket.socket, idle: Callable[[], None]) -> None:
+    for line in _lines(control, idle):
         try:
             request = json.loads(line)
         except ValueError as error:
@@ -86,11 +88,18 @@ def _wait_for_stop(control: socket.socket) -> None:
         raise LabError(f"the recorder was asked for {request!r}; it knows only stop")
 
 
-def _lines(control: socket.socket) -> Iterator[bytes]:
-    """Until the peer closes, or is gone."""
+def _lines(control: socket.socket, idle: Callable[[], None]) -> Iterator[bytes]:
+    """Until the peer closes, or is gone. `idle` is called whenever nothing comes within the timeout."""
     buffer = b""
     with suppress(ConnectionResetError):
-        while data := control.recv(4096):
+        while True:
+            try:
+                data = control.recv(4096)
+            except TimeoutError:
+                idle()
+                continue
+            if not data:
+                return
             *lines, buffer = (buffer + data).split(b"\n")
             yield from lines
 
@@ -132,6 +141,11 @@ class _Recording:
             self.failures.append(error)
         except Exception as error:  # noqa: BLE001  a thread can't raise to anybody; stop() raises it again
             self.failures.append(error)
+
+    def flush(self) -> None:
+        """Has every file hold what was captured until now, for who reads them after a SIGKILL."""
+        for capture in self.captures.values():
+            capture.flush()
 
     def stop(self) -> list[Counts]:
         """Ends every capture. Raises the first failure that any of them had."""

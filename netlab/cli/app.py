@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "exec": ("exec_", "Run a command in a node."),
     "shell": ("shell", "Open a shell in a node."),
     "link": ("link", "Show and change links of a running lab."),
+    "capture": ("capture", "Capture what crosses interfaces of a running lab."),
     "logs": ("logs", "Show what roles wrote."),
     "trace": ("trace", "Run a scenario and follow its request at every hop."),
     "follow": ("follow", "Follow one request of a run, hop by hop."),

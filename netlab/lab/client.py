@@ -99,22 +99,43 @@ class LabClient:
             pass
 
     def start_capture(
-        self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = ""
-    ) -> None:
-        """Record `node:interface`s (all, if none is named) into `directory`; returns when it records."""
-        self.ask(
-            {
-                "op": "capture-start",
-                "directory": str(directory.resolve()),
-                "interfaces": list(interfaces),
-                "filter": capture_filter,
-            }
-        )
+        self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = "", snaplen: int = 0
+    ) -> dict[str, Any]:
+        """Record `node`s and `node:interface`s (patterns; all, if none is named) into `directory`.
 
-    def stop_capture(self) -> list[dict[str, Any]]:
-        """Per interface: node, interface, packets, dropped."""
-        stopped: list[dict[str, Any]] = self.ask({"op": "capture-stop"})
-        return stopped
+        Returns when it records: id, directory, interfaces, filter, snaplen, started, state. `snaplen`: bytes
+        kept of each frame, 0 for all. Raises InputError where a pattern names nothing or the filter is none.
+        """
+        request = {
+            "op": "capture-start",
+            "directory": str(directory.resolve()),
+            "interfaces": list(interfaces),
+            "filter": capture_filter,
+        }
+        started: dict[str, Any] = self.ask(request | ({"snaplen": snaplen} if snaplen else {}))
+        return started
+
+    def stop_capture(self, number: int | None = None) -> list[dict[str, Any]]:
+        """Per interface: node, interface, packets, dropped. Of the only capture, if none is named.
+
+        Raises LabError where it failed before it was stopped.
+        """
+        ended = self.end_capture(number)
+        if ended["counts"] is None:
+            raise LabError(f"the capture failed: {ended['cause']}")
+        counts: list[dict[str, Any]] = ended["counts"]
+        return counts
+
+    def end_capture(self, number: int | None = None) -> dict[str, Any]:
+        """As `stop_capture`, but a capture that failed is told: what `start_capture` returned, with "counts"
+        (None then) and "cause". Its pcap files are there in both cases."""
+        ended: dict[str, Any] = self.ask({"op": "capture-stop", "id": number})
+        return ended
+
+    def captures(self) -> list[dict[str, Any]]:
+        """Those that run, as `start_capture` returns them."""
+        found: list[dict[str, Any]] = self.ask({"op": "capture-list"})
+        return found
 
     def namespace(self, node: str) -> int:
         """A descriptor of the node's network namespace; the caller closes it."""

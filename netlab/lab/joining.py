@@ -30,17 +30,21 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 def run_in_node(lab: LabClient, node: str, argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run `argv` as root in the node and wait for its end; its exit status (128 + signal, if killed).
 
-    `environment` is added to. Raises LabError where the node is unknown or the lab dead.
+    `environment` is added to: where it has no SSLKEYLOGFILE, TLS secrets go to the lab's own key log of the
+    node, so that captures open decrypted. Raises LabError where the node is unknown or the lab dead.
     """
     namespace, files = lab.open_node(node)
+    keys = lab.state / "keys" / f"{node}.exec.keys"
+    keys.touch(0o600)
     _enter_processes(lab)
     read_end, write_end = os.pipe()
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         os.close(write_end)
-        full = {**environment, **sandbox.node_environment(lab.name, node)}
-        _become_command(namespace, files, node, argv, full, read_end)
+        own = {"SSLKEYLOGFILE": str(sandbox.KEYS), **environment}
+        full = {**own, **sandbox.node_environment(lab.name, node)}
+        _become_command(namespace, files, node, argv, full, read_end, keys)
     os.close(read_end)
     os.close(namespace)
     return _Job(child, write_end).wait()
@@ -70,13 +74,14 @@ def _become_command(
     argv: Sequence[str],
     environment: Mapping[str, str],
     go: int,
+    keys: Path,
 ) -> NoReturn:
     status = NOT_EXECUTABLE
     try:
         os.setpgid(0, 0)
         os.read(go, 1)  # until it has the terminal
         _die_with_parent()
-        sandbox.enter_node(namespace, node, files, private_tmp=False)
+        sandbox.enter_node(namespace, node, files, private_tmp=False, keys=keys)
         for number in (*_PASSED_ON, signal.SIGPIPE, signal.SIGTTOU):
             signal.signal(number, signal.SIG_DFL)
         status = NOT_FOUND if shutil.which(argv[0], path=environment.get("PATH")) is None else status

@@ -40,6 +40,7 @@ PR_SET_NO_NEW_PRIVS = 38
 # Where the lab's root certificate is, in every node. The directory is a private tmpfs over all labs' state.
 PRIVATE = Path("/run/netlab")
 TRUST = PRIVATE / "trust.pem"
+KEYS = PRIVATE / "keys.log"
 _ETC = ("resolv.conf", "hosts", "nsswitch.conf")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,11 +62,14 @@ class Account:
         return cls(found.pw_uid, found.pw_gid)
 
 
-def enter_node(namespace_fd: int, node: str, files: Path, *, private_tmp: bool) -> None:
+def enter_node(
+    namespace_fd: int, node: str, files: Path, *, private_tmp: bool, keys: Path | None = None
+) -> None:
     """Move this process into the node's network, and give it mounts and a host name of its own.
 
     `files` holds resolv.conf, hosts, nsswitch.conf and trust.pem. The process must be in the PID
-    namespace whose /proc it shall see. Raises KernelError.
+    namespace whose /proc it shall see. `keys`: a key log of the state directory, to be seen as KEYS.
+    Raises KernelError.
     """
     enter(namespace_fd)
     unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC)
@@ -80,9 +84,14 @@ def enter_node(namespace_fd: int, node: str, files: Path, *, private_tmp: bool) 
         for place in ("/tmp", "/dev/shm"):  # noqa: S108 - the mount points
             if Path(place).is_dir():
                 mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    key_log = os.open(keys, os.O_PATH | os.O_CLOEXEC) if keys is not None else None
     mount("tmpfs", str(PRIVATE), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     TRUST.write_bytes(trust)
     TRUST.chmod(0o644)
+    if key_log is not None:
+        KEYS.touch(0o600)
+        mount(f"/proc/self/fd/{key_log}", str(KEYS), flags=MS_BIND)
+        os.close(key_log)
 
 
 def _mount_etc(files: Path) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from netlab.errors import HostError, InputError, LabError, NetlabError
-from netlab.lab import helpers
+from netlab.lab.capturing import CaptureService
 from netlab.lab.connection import Connection, peer_uid
 from netlab.lab.control import Message, decode
-from netlab.lab.helpers import Helper
 from netlab.lab.link_service import LinkService
 from netlab.lab.report import status_of
 from netlab.lab.restarting import Restart
@@ -23,8 +20,6 @@ from netlab.model.event import Event
 from netlab.model.roles import RoleSpec
 from netlab.plan.build import certified
 
-_SNAPLEN = 262_144
-_END_CAPTURE_S = 3.0
 _SPEC: TypeAdapter[RoleSpec] = TypeAdapter(RoleSpec)
 
 
@@ -34,7 +29,7 @@ class Service:
     def __init__(self, supervisor: Supervisor) -> None:
         self._lab = supervisor
         self._loop = supervisor.loop
-        self._recorder: Helper | None = None
+        self._captures = CaptureService(supervisor)
         self._one_shots: dict[Connection, OneShot] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(supervisor.order.directory / "control.sock"))
@@ -48,8 +43,7 @@ class Service:
             "finish": self._finish,
             "restart": self._restart,
             "namespace": self._namespace,
-            "capture-start": self._capture_start,
-            "capture-stop": self._capture_stop,
+            **self._captures.operations,
             **LinkService(supervisor).operations,
         }
 
@@ -145,74 +139,11 @@ class Service:
         same = [role for role in self._lab.roles if role.node == node and role.spec.kind == kind]
         return same[0].role if same and same[0].state is RoleState.ON_DEMAND else f"{kind}-run"
 
-    def _capture_start(self, connection: Connection, request: Message) -> None:
-        from netlab.capture import recorder
-
-        if self._recorder is not None:
-            raise LabError("a capture is running already", "stop it first")
-        chosen = self._chosen([str(name) for name in request.get("interfaces", [])])
-        directory = Path(str(request["directory"]))
-        capture_filter = str(request.get("filter", ""))
-        targets = [
-            recorder.Target(node, interface, self._lab.kernel.namespace(node)) for node, interface in chosen
-        ]
-        helper = helpers.fork(
-            "recorder",
-            self._loop,
-            lambda channel: recorder.serve(targets, directory, _SNAPLEN, capture_filter, channel),
-            keep=[self._lab.kernel.namespace(node) for node, _ in chosen],
-        )
-        self._lab.helpers.append(helper)
-        self._recorder = helper
-        helper.listen(self._loop)
-        names = [f"{node}:{interface}" for node, interface in chosen]
-
-        def answered(answer: Message) -> None:
-            if "error" in answer:
-                self._recorder = None
-                connection.error(LabError(f"the capture failed: {helpers.describe(answer['error'])}"))
-            else:
-                self._lab.captures.append({"directory": str(directory), "interfaces": names})
-                connection.ok({"interfaces": names})
-
-        helper.expect(answered)
-
-    def _chosen(self, names: list[str]) -> list[tuple[str, str]]:
-        known = self._lab.order.plan.interfaces
-        if not names:
-            return list(known)
-        by_name = {f"{node}:{interface}": (node, interface) for node, interface in known}
-        unknown = [name for name in names if name not in by_name]
-        if unknown:
-            raise LabError(f"the lab has no interface {unknown[0]}", f"it has {', '.join(by_name)}")
-        return [by_name[name] for name in names]
-
-    def _capture_stop(self, connection: Connection, _: Message) -> None:
-        if self._recorder is None:
-            raise LabError("no capture is running", "start one first")
-
-        def answered(answer: Message) -> None:
-            if "error" in answer:
-                connection.error(LabError(f"the capture failed: {helpers.describe(answer['error'])}"))
-            else:
-                connection.ok(answer["stopped"])
-
-        self._stop_recorder(answered)
-
-    def _stop_recorder(self, answered: Callable[[Message], None]) -> None:
-        assert self._recorder is not None
-        recorder, self._recorder = self._recorder, None
-        self._lab.captures.clear()
-        recorder.ask({"op": "stop"}, answered)
-
     def end(self) -> None:
-        """The lab ends: a capture that still runs is finished first, so that its files are whole."""
+        """The lab ends: captures that still run are finished first, so that their files are whole."""
         self._loop.unwatch(self._listener)
         self._listener.close()
-        if self._recorder is not None:
-            answers: list[Message] = []
-            self._stop_recorder(answers.append)
-            self._loop.until(lambda: bool(answers), time.monotonic() + _END_CAPTURE_S)
+        self._captures.end()
 
 
 class OneShot:

@@ -74,3 +74,19 @@ def descriptions_of(topology: Topology, interfaces: Iterable[tuple[str, str]]) -
         location = topology.nodes[node].location if node in topology.nodes else ""
         found[node, interface] = ", ".join(filter(None, (location, ends.get(f"{node}:{interface}", ""))))
     return found
+
+
+def speeds_of(
+    links: Mapping[tuple[str, str], tuple[Impairment, Impairment]],
+) -> dict[tuple[str, str], int]:
+    """(node, interface) ─► the rate at which its link takes what it sends, bit/s; for links with a rate.
+
+    `links`: as of `run_of`.
+    """
+    found = {}
+    for ends, ways in links.items():
+        for end, way in zip(ends, ways, strict=True):
+            node, _, interface = end.partition(":")
+            if way.rate_bps:
+                found[node, interface] = way.rate_bps
+    return found

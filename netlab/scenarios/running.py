@@ -97,7 +97,8 @@ def _told(folder: Path, scenario: Scenario, captured: _Captured, keys: str) -> O
     (folder / "events.jsonl").write_text(lines, encoding="utf-8")
     interfaces = [(counts["node"], counts["interface"]) for counts in captured.stats]
     descriptions = record.descriptions_of(topology, interfaces)
-    summary = assemble(folder, captured.stats, keys, record.names_of(topology), descriptions)
+    speeds = record.speeds_of(captured.links)
+    summary = assemble(folder, captured.stats, keys, record.names_of(topology), descriptions, speeds)
     run = record.run_of(
         topology,
         scenario=scenario.name,
@@ -172,7 +173,7 @@ def _steps(say: Say) -> Callable[[str, int, int], None]:
 
 def _captured(lab: LabClient, scenario: Scenario, bench: Bench, folder: Path) -> _Captured:
     offset, before = lab.events_size(), _relayed(lab)
-    links = _links(lab)
+    links = link_impairments(lab)
     chosen = scenario.interfaces(bench.topology) if scenario.interfaces is not None else ()
     where = f"{len(chosen)} interfaces" if chosen else "every interface"
     bench.say(f"capturing {where}")
@@ -215,7 +216,7 @@ def _difference(before: dict[str, int] | None, after: dict[str, int] | None) -> 
     return RunRelay(**{name: after[name] - before[name] for name in RunRelay.model_fields})
 
 
-def _links(lab: LabClient) -> dict[tuple[str, str], tuple[Impairment, Impairment]]:
+def link_impairments(lab: LabClient) -> dict[tuple[str, str], tuple[Impairment, Impairment]]:
     """What each link does now; `netlab link set` may have changed it since `up`."""
     return {
         (str(link["ends"][0]), str(link["ends"][1])): (

@@ -1,0 +1,187 @@
+"""The control socket's operations on captures: several of one lab run side by side."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netlab.errors import InputError, LabError
+from netlab.lab import helpers
+from netlab.lab.connection import Connection
+from netlab.lab.control import Message, decode_error
+from netlab.lab.helpers import Helper
+from netlab.model.suggest import nearest
+
+if TYPE_CHECKING:
+    from netlab.lab.supervisor import Supervisor
+
+SNAPLEN = 262_144  # libpcap's MAXIMUM_SNAPLEN: whole frames
+_END_S = 3.0
+
+
+@dataclass
+class Recording:
+    """One capture, from its start until it is stopped; its recorder may have died meanwhile."""
+
+    number: int
+    directory: Path
+    interfaces: list[tuple[str, str]]
+    filter: str
+    snaplen: int
+    started: float  # seconds since 1970
+    recorder: Helper
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "id": self.number,
+            "directory": str(self.directory),
+            "interfaces": [f"{node}:{interface}" for node, interface in self.interfaces],
+            "filter": self.filter,
+            "snaplen": self.snaplen,
+            "started": self.started,
+            "state": self.recorder.status or "running",
+        }
+
+
+class CaptureService:
+    """One method per operation; what can't be answered at once is answered from a callback."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._lab = supervisor
+        self._numbers = itertools.count(1)
+        self._running: dict[int, Recording] = {}
+        self.operations: dict[str, Callable[[Connection, Message], None]] = {
+            "capture-start": self._start,
+            "capture-stop": self._stop,
+            "capture-list": self._list,
+        }
+
+    def _start(self, connection: Connection, request: Message) -> None:
+        """{"directory", "interfaces": patterns, "filter", "snaplen"}; answers with the capture's document."""
+        from netlab.capture import libpcap
+
+        chosen = chosen_interfaces(self._lab.order.plan.interfaces, list(request.get("interfaces", [])))
+        expression, snaplen = str(request.get("filter", "")), int(request.get("snaplen", SNAPLEN))
+        if not 0 < snaplen <= SNAPLEN:
+            raise InputError(f"a snaplen of {snaplen} bytes", f"1 to {SNAPLEN}")
+        libpcap.check_filter(expression, snaplen)
+        directory = self._free(Path(str(request["directory"])))
+        recorder = self._fork(chosen, directory, expression, snaplen)
+        made = Recording(next(self._numbers), directory, chosen, expression, snaplen, time.time(), recorder)
+        self._running[made.number] = made
+        self._publish()
+
+        def answered(answer: Message) -> None:
+            if "error" in answer:
+                self._forget(made)
+                connection.error(_failure(answer["error"]))
+            else:
+                connection.ok(made.document())
+
+        recorder.expect(answered)
+
+    def _free(self, directory: Path) -> Path:
+        """Two recorders must not write the same files."""
+        for one in self._running.values():
+            if one.directory == directory:
+                raise LabError(
+                    f"capture {one.number} writes to {directory}", "give another directory (--out)"
+                )
+        return directory
+
+    def _fork(self, chosen: list[tuple[str, str]], directory: Path, expression: str, snaplen: int) -> Helper:
+        from netlab.capture import recorder
+
+        namespaces = [self._lab.kernel.namespace(node) for node, _ in chosen]
+        targets = [
+            recorder.Target(node, interface, namespace)
+            for (node, interface), namespace in zip(chosen, namespaces, strict=True)
+        ]
+        helper = helpers.fork(
+            "recorder",
+            self._lab.loop,
+            lambda channel: recorder.serve(targets, directory, snaplen, expression, channel),
+            keep=namespaces,
+        )
+        self._lab.helpers.append(helper)
+        helper.listen(self._lab.loop)
+        return helper
+
+    def _list(self, connection: Connection, _: Message) -> None:
+        connection.ok([one.document() for one in self._running.values()])
+
+    def _stop(self, connection: Connection, request: Message) -> None:
+        """{"id"}, or the only one. Answers its document with "counts", or "cause" where it failed: the pcap
+        files are there in both cases."""
+        one = self._find(request.get("id"))
+
+        def answered(answer: Message) -> None:
+            failed = "error" in answer
+            # a dead recorder's descriptor ends before its exit status is known
+            cause = one.recorder.status or helpers.describe(answer["error"]) if failed else ""
+            connection.ok(one.document() | {"counts": answer.get("stopped"), "cause": cause})
+
+        self._end(one, answered)
+
+    def _find(self, number: object) -> Recording:
+        if not self._running:
+            raise LabError("no capture is running", "netlab capture start --out DIR")
+        known = ", ".join(str(one) for one in self._running)
+        if number is None:
+            if len(self._running) > 1:
+                raise LabError(f"several captures are running: {known}", "say which one: its number")
+            return next(iter(self._running.values()))
+        if number not in self._running:
+            raise LabError(f"there is no capture {number}", f"running: {known}")
+        return self._running[int(str(number))]
+
+    def _end(self, one: Recording, answered: Callable[[Message], None]) -> None:
+        self._forget(one)
+        one.recorder.ask({"op": "stop"}, answered)
+
+    def _forget(self, one: Recording) -> None:
+        self._running.pop(one.number, None)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._lab.captures[:] = [one.document() for one in self._running.values()]
+
+    def end(self) -> None:
+        """The lab ends: captures that still run are finished first, so that their files are whole."""
+        answers: list[Message] = []
+        ending = list(self._running.values())
+        for one in ending:
+            self._end(one, answers.append)
+        self._lab.loop.until(lambda: len(answers) == len(ending), time.monotonic() + _END_S)
+
+
+def _failure(error: object) -> Exception:
+    """What a recorder said, as it was raised there; its bare end as text."""
+    return decode_error(error) if isinstance(error, dict) else LabError(f"the capture failed: {error}")
+
+
+def chosen_interfaces(known: Sequence[tuple[str, str]], patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """The interfaces that patterns name: `node`, `node:interface`, with the wildcards of fnmatch(3); all
+    without a pattern. In the order of `known`. Raises InputError for one that matches nothing."""
+    found: set[tuple[str, str]] = set()
+    for pattern in patterns:
+        matched = {one for one in known if _matches(pattern, *one)}
+        if not matched:
+            raise InputError(f"no interface of the lab matches {pattern!r}", _suggestion(pattern, known))
+        found |= matched
+    return [one for one in known if one in found or not patterns]
+
+
+def _matches(pattern: str, node: str, interface: str) -> bool:
+    name = f"{node}:{interface}" if ":" in pattern else node
+    return fnmatchcase(name, pattern)
+
+
+def _suggestion(pattern: str, known: Sequence[tuple[str, str]]) -> str:
+    whole = ":" in pattern
+    return nearest(pattern, [f"{node}:{one}" if whole else node for node, one in known], "it has")

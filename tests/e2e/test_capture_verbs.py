@@ -1,0 +1,123 @@
+"""Captures of a running lab, started, listed and stopped by the installed command."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netlab.decode.frame import frames
+from netlab.lab.client import LabClient
+from netlab.proto import pcap, pcapng
+from tests.e2e.conftest import Done, Lab
+from tests.kit.poll import poll_until
+
+PAIR = """
+name: pair
+nodes:
+  a: {interfaces: {eth0: [10.77.0.1/24]}}
+  b: {interfaces: {eth0: [10.77.0.2/24]}}
+links:
+  - {ends: [a:eth0, b:eth0], rate: {up: 10mbit, down: 100mbit}, delay: 1ms}
+"""
+
+
+@pytest.fixture
+def pair(lab: Lab) -> Iterator[Lab]:
+    lab.up(PAIR)
+    yield lab
+    assert lab.netlab("down", lab.name).status == 0
+    lab.assert_gone()
+
+
+def capture(lab: Lab, *words: str) -> Done:
+    return lab.netlab("capture", *words, "--lab", lab.name)
+
+
+def ping(lab: Lab) -> None:
+    done = lab.netlab(
+        "exec", "a", "--lab", lab.name, "--", "ping", "-c", "3", "-i", "0.05", "-W", "2", "10.77.0.2"
+    )
+    assert done.status == 0, done
+
+
+def test_two_captures_side_by_side(pair: Lab, tmp_path: Path) -> None:
+    assert capture(pair, "start", "--out", str(tmp_path / "all")).status == 0
+    one = capture(pair, "start", "--on", "?:eth*", "--on", "a", "--filter", "icmp[0] == 8",
+                  "--snaplen", "40", "--out", str(tmp_path / "one"))  # fmt: skip
+    assert one.status == 0, one
+    ping(pair)
+    listed = capture(pair, "list", "--json").json()["captures"]
+    assert [(found["id"], found["filter"], found["state"]) for found in listed] == [
+        (1, "", "running"),
+        (2, "icmp[0] == 8", "running"),
+    ]
+    unclear = capture(pair, "stop")
+    assert unclear.status == 1, unclear
+    assert "several captures are running: 1, 2" in unclear.stderr
+    for number in ("1", "2"):
+        stopped = capture(pair, "stop", number)
+        assert stopped.status == 0, stopped
+        assert "0 dropped" in stopped.stdout
+    echoes = list(frames((tmp_path / "one" / "trace.pcapng").read_bytes()))
+    assert [(len(frame.data), frame.node) for frame in echoes] == [(40, "a"), (40, "b")] * 3
+    assert len(list(frames((tmp_path / "all" / "trace.pcapng").read_bytes()))) >= 12
+    assert capture(pair, "list", "--json").json() == {"captures": []}
+
+
+def test_a_recorder_that_is_killed_leaves_what_it_wrote(pair: Lab, tmp_path: Path) -> None:
+    assert capture(pair, "start", "--on", "a:eth0", "--filter", "icmp", "--out", str(tmp_path)).status == 0
+    ping(pair)
+    raw = tmp_path / "a.eth0.pcap"
+
+    def flushed() -> bool:
+        return raw.stat().st_size > 24 and len(list(pcap.records(raw.read_bytes()))) == 6
+
+    poll_until(flushed, "the recorder flushes six packets")
+    recorders = [one for one in pair.status()["processes"] if one["name"] == "recorder"]
+    os.kill(recorders[0]["pid"], signal.SIGKILL)
+    client = LabClient.connect(pair.name)
+    poll_until(lambda: client.captures()[0]["state"] == "was killed by SIGKILL", "its end is seen")
+    with raw.open("ab") as file:
+        file.write(raw.read_bytes()[24:50])  # as a write that was cut off
+    stopped = capture(pair, "stop")
+    assert stopped.status == 1, stopped
+    assert "was killed by SIGKILL" in stopped.stderr
+    assert "6 packets, drops unknown" in stopped.stdout
+    assert len(list(frames((tmp_path / "trace.pcapng").read_bytes()))) == 6
+    assert pair.status()["healthy"]
+
+
+def test_a_command_of_a_user_logs_its_keys(pair: Lab, tmp_path: Path) -> None:
+    """Any program that honours SSLKEYLOGFILE; here, one that writes what another would."""
+    line = f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}"
+    assert capture(pair, "start", "--out", str(tmp_path)).status == 0
+    script = f'echo "{line}" >> "$SSLKEYLOGFILE"; ls /run/netlab'
+    done = pair.netlab("exec", "a", "--lab", pair.name, "--", "sh", "-c", script)
+    assert done.status == 0, done
+    assert done.stdout.split() == ["keys.log", "trust.pem"], "and nothing else of the lab is seen"
+    assert capture(pair, "stop").status == 0
+    blocks = list(pcapng.read((tmp_path / "hops" / "a.eth0.pcapng").read_bytes()))
+    assert [line.encode() in one.data for one in blocks if isinstance(one, pcapng.Secrets)] == [True]
+    assert [one.speed_bps for one in blocks if isinstance(one, pcapng.Interface)] == [10_000_000]
+
+
+def test_what_makes_no_sense(pair: Lab, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = ("--out", str(tmp_path / "out"))
+    cases: list[tuple[tuple[str, ...], int, str]] = [
+        (("start", "--filter", "tcp porrt 80", *out), 2, "capture filter 'tcp porrt 80'"),
+        (("start", "--on", "a:eth9", *out), 2, "did you mean `a:eth0`?"),
+        (("start", "--on", "edge-*", *out), 2, "no interface of the lab matches 'edge-*'"),
+        (("start", "--snaplen", "300000", *out), 2, "1 to 262144"),
+        (("start", "--out", str(tmp_path / "file" / "x")), 2, "Not a directory"),
+        (("stop",), 1, "no capture is running"),
+    ]
+    for words, status, expected in cases:
+        done = capture(pair, *words)
+        assert done.status == status, done
+        assert expected in done.stderr, done
+    assert capture(pair, "list", "--json").json() == {"captures": []}
