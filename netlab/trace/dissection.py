@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from netlab.decode.field import Layer
 from netlab.decode.frame import Frame, Headers, headers
 from netlab.decode.layers import layers
+from netlab.decode.link import LINKTYPES
 from netlab.trace.connection import Connection
 from netlab.trace.deep import Deep
-from netlab.trace.other_parts import DNS_PORTS, dns_part
+from netlab.trace.other_parts import DNS_PORTS, dns_part, stray_quic
 from netlab.trace.parts import Part, Span
 
 _SHOWN = 4  # parts in a line
@@ -106,13 +107,15 @@ def dissect(frame: Frame, known: Deep | None = None) -> Dissection:
 
 def _datagram(frame: Frame, found: Headers) -> tuple[Part, ...]:
     """UDP protocols that need no connection."""
-    if found.fragment_offset or found.more_fragments or not {found.sport, found.dport} & DNS_PORTS:
+    if found.fragment_offset or found.more_fragments:
         return ()
     span = Span(found.payload_offset, found.payload_offset + found.payload_length)
     data = frame.data[span.start : span.end]
     if len(data) < found.payload_length:
         return ()
-    return (dns_part(data, frame.number, span, found.dport in DNS_PORTS),)
+    if {found.sport, found.dport} & DNS_PORTS:
+        return (dns_part(data, frame.number, span, found.dport in DNS_PORTS),)
+    return stray_quic(data, frame.number, span.start, (found.sport, found.dport))
 
 
 # ------------------------------------------------------------------------- a line without deep decode
@@ -126,7 +129,9 @@ def _socket(address: str, port: int) -> str:
 
 def _line(packet: Dissection) -> str:
     if not packet.layers:
-        return f"{len(packet.frame.data)} bytes"
+        linktype = packet.frame.linktype
+        why = "" if linktype in LINKTYPES else f" of link type {linktype}, which isn't decoded"
+        return f"{len(packet.frame.data)} bytes{why}"
     layer = packet.layers[0]
     text = {field.name: field.text for field in layer.fields}
     if layer.name == "TCP":

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from netlab.decode import postgres
 from netlab.decode.field import Field
 from netlab.decode.quic import QuicConnection, QuicPacket, Side
+from netlab.decode.quic_keys import VERSIONS
+from netlab.decode.quic_packet import NEGOTIATION, split
 from netlab.errors import RemoteProtocolError
 from netlab.proto.dns import Message, ResourceRecord, decode
 from netlab.trace.message import Extent
@@ -14,6 +16,7 @@ from netlab.trace.parts import APPLICATION, PRESENTATION, Part, Parts, Span, cut
 from netlab.trace.tls_parts import message_fields
 
 DNS_PORTS = frozenset((53, 5353))
+HTTPS = 443
 
 # -------------------------------------------------------------------------------------------- QUIC
 
@@ -66,6 +69,22 @@ def _quic_messages(parts: Parts, quic: QuicConnection) -> None:
         spans = {frame: parts.payload(frame) for frame in one.frames}
         text = " ".join((one.name, *shown))
         parts.add(Part(PRESENTATION, "TLS 1.3", one.name, text, one.sender, one.done, spans, fields))
+
+
+def stray_quic(data: bytes, frame: int, start: int, ports: tuple[int, int]) -> tuple[Part, ...]:
+    """QUIC packets of a connection whose start isn't in the capture: by their long headers, or the port."""
+    found = []
+    for sealed in split(data):
+        known = sealed.version in VERSIONS or (sealed.version == 0 and sealed.type != NEGOTIATION)
+        if not known or (sealed.source is None and HTTPS not in ports):
+            break
+        sender: Side = "client" if ports[1] == HTTPS else "server"
+        span = Span(start + sealed.start, start + sealed.end)
+        why = "the connection's start isn't in the capture"
+        fields = (fact("packet type", sealed.type), fact("not decrypted", why))
+        text = f"{sealed.type}: encrypted, {why}"
+        found.append(Part(PRESENTATION, "QUIC", sealed.type, text, sender, frame, {frame: span}, fields))
+    return tuple(found)
 
 
 # --------------------------------------------------------------------------------------------- DNS

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
 
 from netlab.cli.app import main
 from netlab.decode.tls import KeyLog
@@ -177,6 +180,69 @@ def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(capsys, str(tmp_path / "none"))[0] == 2
     assert run(capsys, str(tmp_path))[0] == 2
     assert run(capsys, str(file), "--keys", str(tmp_path / "none"))[0] == 2
+
+
+def test_quic_without_secrets_or_start() -> None:
+    whole = CAPTURES["quic"]
+    blocks = [block for block in pcapng.read(whole) if isinstance(block, pcapng.Packet)]
+    head = [pcapng.section(), pcapng.interface("client:eth0")]
+    sealed = lines(b"".join([*head, *(pcapng.packet(0, one.time_ns, one.data) for one in blocks)]))
+    assert any("ClientHello" in one for one in sealed), sealed
+    assert any("1-RTT" in one and "TRAFFIC_SECRET_0" in one for one in sealed), sealed
+    late = lines(b"".join([*head, *(pcapng.packet(0, one.time_ns, one.data) for one in blocks[4:])]))
+    assert any("the connection's start isn't in the capture" in one for one in late), late
+
+
+def test_an_unknown_link_type() -> None:
+    capture = b"".join([pcapng.section(), pcapng.interface("a:b", linktype=147), pcapng.packet(0, 1, b"abc")])
+    (told,) = lines(capture)
+    assert "link type 147, which isn't decoded" in told
+
+
+def lines(capture: bytes) -> list[str]:
+    found = index(CaptureFile(capture))
+    return [line(packet, 0) for packet in Walk(found, KeyLog.parse("\n".join(found.file.secrets))).packets()]
+
+
+def test_memory_does_not_grow_with_the_capture() -> None:
+    """Many connections one after the other: four times as many need hardly more than their places."""
+    peaks, counts = [], []
+    for connections in (5, 20):
+        capture = _many(connections)
+        tracemalloc.start()
+        found = index(CaptureFile(capture))
+        counts.append(sum(1 for _ in Walk(found, KeyLog.parse("")).packets()))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    grown, more = peaks[1] - peaks[0], counts[1] - counts[0]
+    assert more > 1000
+    assert grown < 150 * more + 200_000, (peaks, counts)
+
+
+def _many(connections: int) -> bytes:
+    """HTTP/1.1 in the clear, a response of 100 packets in each."""
+    packets = []
+    for number in range(connections):
+        port, at = 40000 + number, number * 1_000_000
+        request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        packets.append(pcapng.packet(0, at, segment(port, 80, 1, request)))
+        body = b"HTTP/1.1 200 OK\r\nContent-Length: 120000\r\n\r\n" + bytes(120_000)
+        packets += [
+            pcapng.packet(0, at + start, segment(80, port, 1 + start, body[start : start + 1200]))
+            for start in range(0, len(body), 1200)
+        ]
+    return b"".join([pcapng.section(), pcapng.interface("a:eth0"), *packets])
+
+
+def segment(sport: int, dport: int, seq: int, data: bytes) -> bytes:
+    ends = ("192.0.2.1", "192.0.2.2") if dport == 80 else ("192.0.2.2", "192.0.2.1")
+    address = IP(src=ends[0], dst=ends[1])
+    return bytes(
+        Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+        / address
+        / TCP(sport=sport, dport=dport, seq=seq, flags="A")
+        / data
+    )
 
 
 def test_small_limits_show_headers_only(tmp_path: Path) -> None:
