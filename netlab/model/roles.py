@@ -200,6 +200,18 @@ class NameserverSpec(_Spec):
     zones: tuple[Zone, ...]
 
 
+class CacheKey(_Spec):
+    """What requests must have in common, beside the authority and the path, to be answered by one stored
+    response. `query`: whether its parameters count; `keep`: those alone that do (empty: all); `drop`: those
+    that don't. `headers`, `cookies`: names of those that count too."""
+
+    query: StrictBool = True
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ()
+
+
 class CdnSpec(_Spec):
     """A CDN edge: TLS to the client, a shared cache (RFC 9111), TLS to the origin.
 
@@ -207,6 +219,11 @@ class CdnSpec(_Spec):
     `origin`: where misses go; `origin_name` the name that the origin's certificate must carry (and its
     SNI); `origin_http` the version spoken to it. `hsts_s`: for how many seconds clients shall come by TLS
     only (RFC 6797); 0: nothing is said.
+
+    `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
+    of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
+    `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
+    used while the origin fails, where responses don't say (RFC 5861).
     """
 
     kind: Literal["cdn"] = "cdn"
@@ -219,7 +236,10 @@ class CdnSpec(_Spec):
     origin_http: HttpVersion = "1.1"
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
-    cache_bytes: int = 64 * 1024 * 1024
+    cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    key: CacheKey = CacheKey()
+    purge: tuple[NetworkText, ...] = ()
+    stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")
 
 
 class Health(_Spec):

@@ -9,7 +9,7 @@ from netlab.net.exchange import Body, Exchange
 from netlab.net.upstream import Outgoing, Response
 from netlab.proto.http import Headers, RequestHead, ResponseHead, end_to_end
 
-_WHOLE = 64 * 1024  # responses up to here are passed on in one write
+WHOLE = 64 * 1024  # responses up to here are passed on in one write
 _REPLACED = ("expect", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip")
 _RECEIVED = {"2": "2.0", "3": "3.0"}  # as Via has them, which wants a minor version (RFC 9110 section 7.6.3)
 
@@ -45,8 +45,14 @@ async def response_body(request: RequestHead, response: Response) -> Body:
     """A short body whole, so that it leaves with its head; a long one as it comes."""
     if request.method == "HEAD" or response.head.status in {204, 304}:
         return await response.read()
+    return await response.read() if is_short(response) else response.body()
+
+
+def is_short(response: Response) -> bool:
+    """Whether the whole body is worth waiting for."""
     length = response.head.headers.get("content-length")
-    return await response.read() if length.isdigit() and int(length) <= _WHOLE else response.body()
+    bodiless = response.head.status in {204, 304}
+    return bodiless or (length.isdigit() and int(length) <= WHOLE)
 
 
 async def relay(exchange: Exchange, response: Response, head: ResponseHead, body: Body) -> None:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin, urlsplit
 
-from netlab.policy.cache_control import directives, request_directives, seconds
-from netlab.policy.conditional import client_has
-from netlab.policy.stored import Stored, storable, stored
-from netlab.proto.http import Headers, RequestHead, ResponseHead, members
+from netlab.policy.cache_answer import serves
+from netlab.policy.cache_control import request_directives, seconds
+from netlab.policy.cache_key import PLAIN_KEY, Key, KeySettings, key_of
+from netlab.policy.conditional import is_strong
+from netlab.policy.ranges import Span
+from netlab.policy.stored import Stored, Varied, normal, storable, stored
+from netlab.proto.http import RequestHead, ResponseHead
 
-Key = tuple[str, str]
-_Variant = tuple[Key, tuple[str, ...]]
+_Variant = tuple[Key, Varied]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_NOT_MODIFIED_FIELDS = (
-    "cache-control",
-    "content-location",
-    "date",
-    "etag",
-    "expires",
-    "last-modified",
-    "vary",
-)
+_MOST_VARIANTS = 64  # of one key: whoever makes up field values must not fill the cache
+_FOR_THE_ORIGIN = ("if-match", "if-unmodified-since")  # which a cache does not evaluate (section 4.3.2)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Fresh enough: answer with it."""
+    """Answer with it. `refresh`: it is stale, and asked about meanwhile (RFC 5861 section 3)."""
 
     stored: Stored
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,13 @@ class Revalidate:
 
     stored: Stored
     cause: str
+    only_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """`cause` is RFC 9211's: uri-miss, vary-miss, method. `only_cached`: the client wants 504 instead."""
+    """`cause` is RFC 9211's: uri-miss, vary-miss, partial, request, method. `only_cached`: the client wants
+    504 instead."""
 
     cause: str
     only_cached: bool = False
@@ -53,12 +53,12 @@ Lookup = Hit | Revalidate | Miss
 class Cache:
     """Holds at most `capacity` bytes; what was used least recently goes first. `now`: epoch seconds."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, settings: KeySettings = PLAIN_KEY) -> None:
         self._capacity = capacity
+        self._settings = settings
         self._size = 0
         self._stored: OrderedDict[_Variant, Stored] = OrderedDict()
-        self._vary: dict[Key, tuple[str, ...]] = {}  # of the newest response of each key
-        self._variants: Counter[Key] = Counter()
+        self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
 
     @property
     def size(self) -> int:
@@ -67,90 +67,133 @@ class Cache:
     def __len__(self) -> int:
         return len(self._stored)
 
+    def key_of(self, request: RequestHead) -> Key:
+        return key_of(request, self._settings)
+
     def look_up(self, request: RequestHead, now: float) -> Lookup:
         """Section 4."""
         if request.method not in {"GET", "HEAD"}:
             return Miss("method")
         asked = request_directives(request.headers)
-        variant = self._variant(request)
-        found = self._stored.get(variant)
-        if found is None:
-            cause = "vary-miss" if variant[0] in self._vary else "uri-miss"
-            return Miss(cause, only_cached="only-if-cached" in asked)
+        only_cached = "only-if-cached" in asked
+        if any(request.headers.has(name) for name in _FOR_THE_ORIGIN):
+            return Miss("request", only_cached)
+        variant = self._find(request)
+        if variant is None:
+            cause = "vary-miss" if self.key_of(request) in self._variants else "uri-miss"
+            return Miss(cause, only_cached)
+        found = self._stored[variant]
         self._stored.move_to_end(variant)
-        if _must_ask(found):
-            return Revalidate(found, "stale")
-        if "no-cache" in asked or not _young_enough(found, asked, now):
-            return Revalidate(found, "request")
-        if found.remaining(now) > 0 or _stale_allowed(found, asked, now):
-            return Hit(found)
-        return Revalidate(found, "stale")
+        if not serves(request, found):
+            return Miss("partial", only_cached)
+        return _usable(found, asked, now, only_cached)
 
     def store(
         self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float
     ) -> Stored | None:
-        """Keep a whole response if the rules allow it; None where they don't, or it is too large."""
+        """Keep a whole response, or the whole part of a 206, if the rules allow it; None where they don't,
+        where it is too large, or its length is not what its head says."""
         if not storable(request, response):
             return None
-        entry = stored(response, body, requested_at, now)
+        entry = stored(response, body, requested_at, now, request)
+        if not _is_whole(entry) or entry.size > self._capacity:
+            return None
+        variant = self.key_of(request), entry.varied
+        entry = _combined(self._stored.get(variant), entry)
         if entry.size > self._capacity:
             return None
-        names = tuple(sorted(name.lower() for name in members(response.headers.get("vary"))))
-        self._vary[key_of(request)] = names
-        self._put(self._variant(request), entry)
+        self._put(variant, entry)
         return entry
 
     def refresh(
         self, request: RequestHead, entry: Stored, response: ResponseHead, requested_at: float, now: float
-    ) -> Stored:
-        """The stored response after the origin's 304; kept if it was not dropped meanwhile."""
+    ) -> Stored | None:
+        """The stored response after the origin's 304; kept if it was not dropped meanwhile. None where the
+        304 is about another response, which is to be asked for without conditions then."""
         fresh = entry.refreshed(response, requested_at, now)
-        variant = self._variant(request)
+        variant = self.key_of(request), entry.varied
         if self._stored.get(variant) is entry:
-            self._put(variant, fresh)
+            if fresh is None or not storable(replace(request, method="GET"), fresh.head):
+                self._drop(variant)
+            else:
+                self._put(variant, fresh)
         return fresh
 
-    def invalidate(self, request: RequestHead, status: int) -> None:
-        """Section 4.4: an unsafe method that succeeded makes what is stored for its URI useless."""
-        if request.method in _SAFE or not 200 <= status < 400:
+    def head_seen(self, request: RequestHead, response: ResponseHead, asked_at: float, now: float) -> None:
+        """Section 4.3.5: the answer to a HEAD makes the stored response to a GET fresh, or stale."""
+        variant = self._find(request)
+        if request.method != "HEAD" or response.status != 200 or variant is None:
             return
-        key = key_of(request)
-        for variant in [variant for variant in self._stored if variant[0] == key]:
-            self._drop(variant)
+        entry = self._stored[variant]
+        if entry.head.status != 200 or not storable(replace(request, method="GET"), response):
+            return
+        length = response.headers.get("content-length", str(len(entry.body)))
+        fresh = entry.refreshed(response, asked_at, now) if length == str(len(entry.body)) else None
+        self._put(variant, fresh or replace(entry, stale=True))
 
-    def _variant(self, request: RequestHead) -> _Variant:
-        """Section 4.1: the stored response's Vary names the request fields that must be the same."""
-        key = key_of(request)
-        names = self._vary.get(key, ())
-        return key, tuple(" ".join(request.headers.get(name).split()) for name in names)
+    def invalidate(self, request: RequestHead, response: ResponseHead) -> None:
+        """Section 4.4: an unsafe method that succeeded makes what is stored for its URI useless, and for
+        those of Location and Content-Location, if they are of the same origin."""
+        if request.method in _SAFE or not 200 <= response.status < 400:
+            return
+        base = f"https://{request.authority}{request.target}"
+        keys = {self.key_of(request)}
+        for name in ("location", "content-location"):
+            if target := _same_origin(base, response.headers.get(name)):
+                keys.add(self.key_of(replace(request, target=target)))
+        self.purge(lambda key, _: key in keys)
+
+    def purge(self, condition: Callable[[Key, Stored], bool], *, soft: bool = False) -> int:
+        """Drop what `condition` is true of, or, softly, declare it stale; how many responses that are."""
+        chosen = [variant for variant, entry in self._stored.items() if condition(variant[0], entry)]
+        for variant in chosen:
+            if soft:
+                self._stored[variant] = replace(self._stored[variant], stale=True)
+            else:
+                self._drop(variant)
+        return len(chosen)
+
+    def _find(self, request: RequestHead) -> _Variant | None:
+        """Section 4.1: of the stored responses whose Vary fields match, the newest."""
+        key = self.key_of(request)
+        variants = self._variants.get(key, {})
+        for varied in reversed(variants):
+            if all(normal(name, request.headers) == value for name, value in varied):
+                return key, varied
+        return None
 
     def _put(self, variant: _Variant, entry: Stored) -> None:
         old = self._stored.pop(variant, None)
-        if old is None:
-            self._variants[variant[0]] += 1
-        else:
+        if old is not None:
             self._size -= old.size
+        variants = self._variants.setdefault(variant[0], {})
+        variants.pop(variant[1], None)
+        variants[variant[1]] = None
         self._stored[variant] = entry
         self._size += entry.size
+        if len(variants) > _MOST_VARIANTS:
+            self._drop((variant[0], next(iter(variants))))
         while self._size > self._capacity:
             self._drop(next(iter(self._stored)))
 
     def _drop(self, variant: _Variant) -> None:
         self._size -= self._stored.pop(variant).size
-        key = variant[0]
-        self._variants[key] -= 1
-        if not self._variants[key]:
-            del self._variants[key], self._vary[key]
+        variants = self._variants[variant[0]]
+        del variants[variant[1]]
+        if not variants:
+            del self._variants[variant[0]]
 
 
-def key_of(request: RequestHead) -> Key:
-    """Authority and target: the edge serves https only."""
-    return request.authority.lower(), request.target
-
-
-def _must_ask(entry: Stored) -> bool:
-    """no-cache: never without asking (section 5.2.2.4)."""
-    return "no-cache" in directives(entry.head.headers)
+def _usable(found: Stored, asked: dict[str, str], now: float, only_cached: bool) -> Lookup:
+    if found.must_ask:
+        return Revalidate(found, "stale", only_cached)
+    if "no-cache" in asked or not _young_enough(found, asked, now):
+        return Revalidate(found, "request", only_cached)
+    if found.remaining(now) > 0 or _stale_allowed(found, asked, now):
+        return Hit(found)
+    if found.stale_for("stale-while-revalidate", now):
+        return Hit(found, refresh=True)
+    return Revalidate(found, "stale", only_cached)
 
 
 def _young_enough(entry: Stored, asked: dict[str, str], now: float) -> bool:
@@ -162,16 +205,54 @@ def _young_enough(entry: Stored, asked: dict[str, str], now: float) -> bool:
 
 def _stale_allowed(entry: Stored, asked: dict[str, str], now: float) -> bool:
     """max-stale, unless the response forbids it (section 4.2.4)."""
-    told = directives(entry.head.headers)
-    if "max-stale" not in asked or told.keys() & {"must-revalidate", "proxy-revalidate", "s-maxage"}:
+    if "max-stale" not in asked or entry.never_stale:
         return False
     return not asked["max-stale"] or -entry.remaining(now) <= seconds(asked["max-stale"])
 
 
-def answer(request: RequestHead, entry: Stored, now: float) -> tuple[ResponseHead, bytes]:
-    """The response from the cache, with Age: 304 where the client has the same (section 4.3.2)."""
-    headers = entry.head.headers.having("Age", str(int(entry.age(now))))
-    if entry.head.status == 200 and client_has(request.headers, entry.head.headers):
-        kept = Headers((n, v) for n, v in headers if n.lower() in {*_NOT_MODIFIED_FIELDS, "age"})
-        return ResponseHead(304, kept, "Not Modified"), b""
-    return entry.head.with_headers(headers), entry.body
+def _is_whole(entry: Stored) -> bool:
+    """Whether the body is as long as the head says."""
+    told = entry.head.headers.get("content-length")
+    if entry.part is not None and entry.part[0].size != len(entry.body):
+        return False
+    return not told or entry.head.status in {204, 205} or told == str(len(entry.body))
+
+
+def _combined(old: Stored | None, new: Stored) -> Stored:
+    """Section 3.4: parts of the same response, by a strong validator, that touch become one."""
+    etag = new.head.headers.get("etag")
+    if old is None or new.part is None or not is_strong(etag) or old.head.headers.get("etag") != etag:
+        return new
+    if old.part is None:
+        return replace(old, received_at=new.received_at, initial_age_s=new.initial_age_s, stale=False)
+    (held, total), (came, same) = old.part, new.part
+    if total != same or came.first > held.last + 1 or held.first > came.last + 1:
+        return new
+    first, second = sorted(((held, old.body), (came, new.body)), key=lambda one: one[0].first)
+    overlap = first[0].last + 1 - second[0].first
+    body = first[1] + second[1][overlap:]
+    span = Span(first[0].first, first[0].first + len(body) - 1)
+    fields = new.head.headers.having("Content-Length", str(len(body)))
+    if span.size == total:
+        head = ResponseHead(200, fields.without("content-range"), "OK")
+        return replace(new, head=head, body=body, part=None)
+    head = new.head.with_headers(fields.having("Content-Range", span.header(total)))
+    return replace(new, head=head, body=body, part=(span, total))
+
+
+def _same_origin(base: str, reference: str) -> str:
+    """The target that a URI reference names; empty: none, or one of another origin."""
+    if not reference:
+        return ""
+    try:
+        own, other = urlsplit(base), urlsplit(urljoin(base, reference))
+        same = (own.scheme, own.hostname, own.port or 443) == (
+            other.scheme,
+            other.hostname,
+            other.port or 443,
+        )
+    except ValueError:  # no URI
+        return ""
+    if not same:
+        return ""
+    return (other.path or "/") + (f"?{other.query}" if other.query else "")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator
+from ipaddress import ip_address
 from typing import Any
 
 from netlab.model.roles import CdnSpec, TlsClient
+from netlab.net.body_copy import BodyCopy
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
+from netlab.net.flight import Flight, FromCache, Passing
 from netlab.net.http_gateway import (
+    WHOLE,
     forwarded_head,
     host_of,
+    is_short,
     outgoing,
     plain_text,
     relay,
@@ -21,15 +26,33 @@ from netlab.net.http_gateway import (
 from netlab.net.http_listen import Advertised, listen_http
 from netlab.net.http_tunnel import pass_tunnel
 from netlab.net.pool import ConnectionPool
+from netlab.net.shared_body import SharedBody
 from netlab.net.sockets import address_port
-from netlab.net.upstream import Response, Target, UpstreamError
-from netlab.policy.cache import Cache, Hit, Miss, Revalidate, answer, key_of
-from netlab.policy.stored import Stored
+from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
+from netlab.policy.cache import Cache, Hit, Miss, Revalidate
+from netlab.policy.cache_answer import answer
+from netlab.policy.cache_control import request_directives
+from netlab.policy.cache_key import Key, KeySettings
+from netlab.policy.cache_status import forwarded, hit, marked
+from netlab.policy.purge import is_soft, purge_condition
+from netlab.policy.stored import Stored, is_error, shareable, storable
 from netlab.policy.tracing import child
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 
 _LARGEST_SHARE = 8  # of the cache that one response may take: one part in so many
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
+# What origins are known to obey and no cache key has: whoever sets them would decide what others get.
+_UNKEYED = (
+    "x-forwarded-server",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+)
 
 
 async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
@@ -44,12 +67,14 @@ async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
 class _Edge:
     def __init__(self, spec: CdnSpec, ctx: RoleContext) -> None:
         self._ctx = ctx
+        self._spec = spec
         self._names = frozenset(name.lower() for name in spec.names)
-        self._cache = Cache(spec.cache_bytes)
+        self._cache = Cache(spec.cache_bytes, KeySettings(**spec.key.model_dump()))
         self._largest = spec.cache_bytes // _LARGEST_SHARE
         self._pool = ConnectionPool(ctx, spec.pool)
         self._advertised = Advertised(spec.http, spec.hsts_s)
         self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name, (spec.origin_http,))
+        self._flights: dict[Key, Flight] = {}
 
     async def close(self) -> None:
         await self._pool.close()
@@ -66,7 +91,10 @@ class _Edge:
             return
         try:
             if exchange.protocol:
-                await pass_tunnel(self._ctx, self._pool, exchange, self._head(exchange), self._origin)
+                head = self._head(request, exchange.peer.address)
+                await pass_tunnel(self._ctx, self._pool, exchange, head, self._origin)
+            elif request.method == "PURGE":
+                await self._purge(exchange)
             else:
                 await self._answer(exchange)
         except UpstreamError as error:
@@ -76,114 +104,271 @@ class _Edge:
             else:
                 await self._say(exchange, error.status, "the origin does not answer")
 
+    async def _purge(self, exchange: Exchange) -> None:
+        request, address = exchange.request, ip_address(exchange.peer.address)
+        if not any(address in network for network in self._spec.purge):
+            await self._say(exchange, 403, "PURGE is not allowed from here")
+            return
+        condition = purge_condition(self._cache.key_of(request), request.headers)
+        count = self._cache.purge(condition, soft=is_soft(request.headers))
+        own = Headers((("Content-Type", "application/json"), ("Cache-Control", "no-store")))
+        head = self._advertised.on(exchange, ResponseHead(200, own))
+        await exchange.respond(head, json.dumps({"purged": count}).encode())
+
     async def _answer(self, exchange: Exchange) -> None:
         request = exchange.request
+        if exchange.has_body and request.method in {"GET", "HEAD"}:
+            # The origin may obey the body, which is no part of the key.
+            await self._ask_alone(exchange, Miss("bypass"))
+            return
         found = self._cache.look_up(request, time.time())
         if isinstance(found, Hit):
-            await self._hit(exchange, found.stored)
+            await self._hit(exchange, found)
             return
-        self._emit("cache-miss", exchange, cause=found.cause)
-        if isinstance(found, Miss) and found.only_cached:
+        self._emit("cache-miss", request, cause=found.cause)
+        if found.only_cached:
             await self._say(exchange, 504, "not in the cache")
-            return
-        await self._ask(exchange, found)
+        elif _is_plain(request, found):
+            await self._ask_together(exchange, found)
+        else:
+            await self._ask_alone(exchange, found)
 
-    def _emit(self, event: str, exchange: Exchange, **data: Any) -> None:
-        key = "https://" + "".join(key_of(exchange.request))
-        self._ctx.emit(event, key=key, traceparent=exchange.traceparent, **data)
+    def _emit(self, event: str, request: RequestHead, **data: Any) -> None:
+        key = "https://" + "".join(self._cache.key_of(request))
+        self._ctx.emit(event, key=key, traceparent=request.headers.get("traceparent"), **data)
 
-    async def _hit(self, exchange: Exchange, entry: Stored) -> None:
+    async def _hit(self, exchange: Exchange, found: Hit) -> None:
         now = time.time()
-        self._emit("cache-hit", exchange, age_s=int(entry.age(now)))
-        await self._from_cache(exchange, entry, now, f"hit; ttl={int(entry.remaining(now))}")
+        self._emit("cache-hit", exchange.request, age_s=int(found.stored.age(now)))
+        if found.refresh and self._cache.key_of(exchange.request) not in self._flights:
+            self._start(exchange, Revalidate(found.stored, "stale"), kept=True)
+        await self._from_cache(exchange, FromCache(found.stored, hit(found.stored, now), validated=False))
 
-    async def _from_cache(self, exchange: Exchange, entry: Stored, now: float, status: str) -> None:
-        head, body = answer(exchange.request, entry, now)
-        await exchange.respond(self._advertised.on(exchange, self._marked(head, status)), body)
+    async def _from_cache(self, exchange: Exchange, found: FromCache) -> None:
+        head, body = answer(exchange.request, found.stored, time.time(), validated=found.validated)
+        await exchange.respond(self._own(exchange, head, found.status), body)
 
-    def _marked(self, head: ResponseHead, status: str) -> ResponseHead:
-        """With Cache-Status (RFC 9211): after what caches nearer to the origin said."""
-        before = head.headers.get("cache-status")
-        own = f"{self._ctx.launch.node}; {status}"
-        value = f"{before}, {own}" if before else own
-        return head.with_headers(head.headers.having("Cache-Status", value))
+    def _own(self, exchange: Exchange, head: ResponseHead, status: str) -> ResponseHead:
+        return self._advertised.on(exchange, marked(head, self._ctx.launch.node, status))
 
-    def _head(self, exchange: Exchange, found: Revalidate | Miss | None = None) -> RequestHead:
+    def _head(
+        self, request: RequestHead, address: str, found: Revalidate | Miss | None = None
+    ) -> RequestHead:
+        """What goes to the origin."""
         added = (
-            ("X-Forwarded-For", exchange.peer.address),
+            ("X-Forwarded-For", address),
             ("X-Forwarded-Proto", "https"),
-            ("traceparent", child(exchange.traceparent, self._ctx.rng)),
+            ("traceparent", child(request.headers.get("traceparent"), self._ctx.rng)),
         )
-        head = forwarded_head(exchange.request, added, self._ctx.launch.node)
-        if not isinstance(found, Revalidate):
-            return head
-        # Our own conditions replace the client's, which are answered from what we have then.
-        return head.with_headers(Headers((*head.headers.without(*_CONDITIONS), *found.stored.validators)))
+        head = forwarded_head(request, added, self._ctx.launch.node)
+        headers = head.headers.without(*_UNKEYED)
+        if isinstance(found, Revalidate):
+            # Our own conditions replace the client's, which are answered from what we have then.
+            headers = Headers((*headers.without(*_CONDITIONS), *found.stored.validators))
+        return head.with_headers(headers)
 
-    async def _ask(self, exchange: Exchange, found: Revalidate | Miss) -> None:
+    # A request that others may wait for too.
+
+    def _start(self, exchange: Exchange, found: Revalidate | Miss, *, kept: bool = False) -> Flight:
+        flight = Flight(exchange.request, kept=kept)
+        key, address = self._cache.key_of(exchange.request), exchange.peer.address
+        self._flights[key] = flight
+
+        async def work(flight: Flight) -> None:
+            try:
+                await self._fetch(flight, found, address)
+            finally:
+                self._land(flight)
+
+        flight.start(self._ctx, work)
+        return flight
+
+    def _land(self, flight: Flight) -> None:
+        """Nobody joins it from now on."""
+        key = self._cache.key_of(flight.request)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    async def _ask_together(self, exchange: Exchange, found: Revalidate | Miss) -> None:
+        flight = self._flights.get(self._cache.key_of(exchange.request))
+        joined = flight is not None
+        if flight is None:
+            flight = self._start(exchange, found)
+        with flight.interest():
+            decision = await flight.decision()
+            if not joined or self._answers_too(exchange.request, flight, decision):
+                await self._share(exchange, decision, joined)
+                return
+        await self._ask_alone(exchange, found)
+
+    def _answers_too(self, request: RequestHead, flight: Flight, decision: FromCache | Passing) -> bool:
+        if isinstance(decision, FromCache):
+            now = time.time()
+            found = self._cache.look_up(request, now)
+            return isinstance(found, Hit | Revalidate) and found.stored is decision.stored
+        return decision.body.joinable and shareable(
+            request, flight.request, decision.response.head, time.time()
+        )
+
+    async def _share(self, exchange: Exchange, decision: FromCache | Passing, joined: bool) -> None:
+        if isinstance(decision, FromCache):
+            await self._from_cache(exchange, decision)
+            return
+        status = decision.status + "; collapsed" * joined
+        head = self._own(exchange, relayed_head(decision.response.head), status)
+        whole = decision.body.whole()
+        if whole is not None and len(whole) <= WHOLE:
+            await relay(exchange, decision.response, head, whole)
+            return
+        with decision.body.reader() as parts:
+            await relay(exchange, decision.response, head, parts)
+
+    async def _fetch(self, flight: Flight, found: Revalidate | Miss, address: str) -> None:
+        """Raises UpstreamError."""
         asked_at = time.time()
-        head = self._head(exchange, found)
-        async with self._pool.exchange(self._origin, outgoing(exchange, head)) as response:
-            if isinstance(found, Revalidate) and response.head.status == 304:
-                await response.read()
-                await self._refreshed(exchange, found, response.head, asked_at)
-            else:
-                await self._passed_on(exchange, found, response, asked_at)
+        head = self._head(flight.request, address, found)
+        if isinstance(found, Miss):
+            head = head.with_headers(head.headers.without(*_CONDITIONS))
+        try:
+            async with self._pool.exchange(self._origin, Outgoing(head)) as response:
+                settled = self._settled(flight.request, found, response.head, asked_at)
+                if settled is not None:
+                    await response.read()
+                    flight.decide(settled)
+                    return
+                if response.head.status != 304:
+                    await self._fly(flight, found, response, asked_at)
+                    return
+        except UpstreamError as error:
+            if flight.decided:
+                raise
+            flight.decide(self._instead(found, error))
+            return
+        await self._fetch(flight, Miss("stale"), address)  # that 304 was about another response
 
-    async def _refreshed(
-        self, exchange: Exchange, found: Revalidate, head: ResponseHead, asked_at: float
+    async def _fly(
+        self, flight: Flight, found: Revalidate | Miss, response: Response, asked_at: float
     ) -> None:
-        now = time.time()
-        entry = self._cache.refresh(exchange.request, found.stored, head, asked_at, now)
-        self._emit("cache-stored", exchange, lifetime_s=entry.lifetime_s)
-        await self._from_cache(exchange, entry, now, f"fwd={found.cause}; fwd-status=304")
+        """A short body is read first, so that it leaves with its head; a long one streams."""
+        head, request = response.head, flight.request
+        limit = self._limit(request, head, found)
+        if not limit or not shareable(request, request, head, time.time()):
+            self._land(flight)
+        short = is_short(response)
+        body = SharedBody(max(limit, WHOLE) if short else limit)
+        passing = Passing(response, body, forwarded(found.cause, head.status, stored=limit > 0))
+        if short:
+            await body.add(await response.read())
+            body.end()
+            self._keep(request, head, body.whole() if limit else None, asked_at)
+            self._land(flight)
+            flight.decide(passing)
+            return
+        flight.kept = limit > 0
+        flight.decide(passing)
+        try:
+            async for part in response.body():
+                if not body.joinable:
+                    flight.release()
+                await body.add(part)
+        except UpstreamError as error:
+            body.end(error)
+            return
+        body.end()
+        self._keep(request, head, body.whole() if limit else None, asked_at)
+
+    def _limit(self, request: RequestHead, head: ResponseHead, found: Revalidate | Miss) -> int:
+        """How much of a response's body is kept: nothing of what is not stored, or is known to be too
+        long."""
+        length = head.headers.get("content-length")
+        long = length.isdigit() and int(length) > self._largest
+        return self._largest if storable(request, head) and found.cause != "bypass" and not long else 0
+
+    def _settled(
+        self, request: RequestHead, found: Revalidate | Miss, head: ResponseHead, asked_at: float
+    ) -> FromCache | None:
+        """What is stored, where the origin has confirmed it, or fails."""
+        if isinstance(found, Miss):
+            return None
+        status, now = forwarded(found.cause, head.status), time.time()
+        if head.status == 304:
+            entry = self._cache.refresh(request, found.stored, head, asked_at, now)
+            if entry is None:
+                return None
+            self._emit("cache-stored", request, lifetime_s=entry.lifetime_s)
+            return FromCache(entry, status, validated=True)
+        if is_error(head.status) and self._tolerates_errors(found.stored, now):
+            return FromCache(found.stored, status, validated=False)
+        return None
+
+    def _instead(self, found: Revalidate | Miss, error: UpstreamError) -> FromCache:
+        """What is stored and stale, in place of an origin that does not answer. Raises UpstreamError."""
+        if isinstance(found, Miss):
+            raise error
+        if self._tolerates_errors(found.stored, time.time()):
+            return FromCache(found.stored, forwarded(found.cause), validated=False)
+        if found.stored.never_stale:  # RFC 9111 section 5.2.2.2
+            raise UpstreamError(str(error), 504) from error
+        raise error
+
+    def _tolerates_errors(self, entry: Stored, now: float) -> bool:
+        return entry.stale_for("stale-if-error", now, self._spec.stale_if_error_ns / 1e9)
+
+    # A request that is nobody else's.
+
+    async def _ask_alone(self, exchange: Exchange, found: Revalidate | Miss) -> None:
+        asked_at = time.time()
+        head = self._head(exchange.request, exchange.peer.address, found)
+        try:
+            async with self._pool.exchange(self._origin, outgoing(exchange, head)) as response:
+                settled = self._settled(exchange.request, found, response.head, asked_at)
+                if settled is not None:
+                    await response.read()
+                    await self._from_cache(exchange, settled)
+                    return
+                if response.head.status != 304 or isinstance(found, Miss):
+                    await self._passed_on(exchange, found, response, asked_at)
+                    return
+        except UpstreamError as error:
+            if exchange.begun:
+                raise
+            await self._from_cache(exchange, self._instead(found, error))
+            return
+        await self._ask_alone(exchange, Miss("stale"))
 
     async def _passed_on(
         self, exchange: Exchange, found: Revalidate | Miss, response: Response, asked_at: float
     ) -> None:
-        status = f"fwd={found.cause}; fwd-status={response.head.status}"
-        head = self._advertised.on(exchange, self._marked(relayed_head(response.head), status))
-        copy = _Copy(self._largest, response.head)
-        body = await response_body(exchange.request, response)
+        request = exchange.request
+        self._cache.invalidate(request, response.head)
+        self._cache.head_seen(request, response.head, asked_at, time.time())
+        limit = self._limit(request, response.head, found)
+        status = forwarded(found.cause, response.head.status, stored=limit > 0)
+        head = self._own(exchange, relayed_head(response.head), status)
+        copy = BodyCopy(limit)
+        body = await response_body(request, response)
         if isinstance(body, bytes):
             copy.add(body)
-            self._keep(exchange, response.head, copy, asked_at)
+            self._keep(request, response.head, copy.whole() if limit else None, asked_at)
             await relay(exchange, response, head, body)
         else:
             await relay(exchange, response, head, copy.while_passing(body))
-            self._keep(exchange, response.head, copy, asked_at)
-        self._cache.invalidate(exchange.request, response.head.status)
+            self._keep(request, response.head, copy.whole() if limit else None, asked_at)
 
-    def _keep(self, exchange: Exchange, head: ResponseHead, copy: _Copy, asked_at: float) -> None:
-        body = copy.whole()
+    def _keep(self, request: RequestHead, head: ResponseHead, body: bytes | None, asked_at: float) -> None:
+        """None: the body is not to be kept, or was too long."""
         if body is None:
             return
-        entry = self._cache.store(exchange.request, head, body, asked_at, time.time())
+        entry = self._cache.store(request, head, body, asked_at, time.time())
         if entry is not None:
-            self._emit("cache-stored", exchange, lifetime_s=entry.lifetime_s)
+            self._emit("cache-stored", request, lifetime_s=entry.lifetime_s)
 
 
-class _Copy:
-    """A body kept while it passes, until it is longer than could be stored."""
-
-    def __init__(self, limit: int, head: ResponseHead) -> None:
-        length = head.headers.get("content-length")
-        known = int(length) if length.isdigit() else 0
-        self._limit = limit if known <= limit else -1  # a long one is not begun
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size <= self._limit:
-            self._parts.append(part)
-        else:
-            self._parts.clear()
-
-    async def while_passing(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for part in body:
-            self.add(part)
-            yield part
-
-    def whole(self) -> bytes | None:
-        return b"".join(self._parts) if self._size <= self._limit else None
+def _is_plain(request: RequestHead, found: Revalidate | Miss) -> bool:
+    """Whether the answer may be another request's too."""
+    if request.method != "GET" or found.cause in {"request", "partial"}:
+        return False
+    conditional = any(request.headers.has(name) for name in _CONDITIONS)
+    if isinstance(found, Miss) and conditional:
+        return False
+    return not request_directives(request.headers).keys() & {"no-cache", "no-store"}

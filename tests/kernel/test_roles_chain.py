@@ -122,7 +122,7 @@ def test_a_miss_reaches_the_database_and_a_hit_does_not(tmp_path: Path) -> None:
         etag = hashlib.sha256(EXPECTED.encode()).hexdigest()[:40]
         assert miss["headers"]["etag"] == f'"{etag}"', "the body is the guide's"
         assert miss["headers"]["cache-control"] == "public, max-age=300"
-        assert miss["headers"]["cache-status"] == "cdn; fwd=uri-miss; fwd-status=200"
+        assert miss["headers"]["cache-status"] == "cdn; fwd=uri-miss; fwd-status=200; stored"
         assert hit["headers"]["cache-status"].startswith("cdn; hit; ttl="), hit
         assert int(hit["headers"]["age"]) <= 15, hit
         assert len(made.app.events("sql-query")) == 1
