@@ -121,9 +121,7 @@ class CaptureService:
         one = self._find(request.get("id"))
 
         def answered(answer: Message) -> None:
-            failed = "error" in answer
-            # a dead recorder's descriptor ends before its exit status is known
-            cause = one.recorder.status or helpers.describe(answer["error"]) if failed else ""
+            cause = _cause(answer["error"], one.recorder) if "error" in answer else ""
             connection.ok(one.document() | {"counts": answer.get("stopped"), "cause": cause})
 
         self._end(one, answered)
@@ -163,6 +161,11 @@ class CaptureService:
 def _failure(error: object) -> Exception:
     """What a recorder said, as it was raised there; its bare end as text."""
     return decode_error(error) if isinstance(error, dict) else LabError(f"the capture failed: {error}")
+
+
+def _cause(error: object, recorder: Helper) -> str:
+    """What a recorder told, or how it ended without a word."""
+    return helpers.describe(error) if isinstance(error, dict) else recorder.status or str(error)
 
 
 def chosen_interfaces(known: Sequence[tuple[str, str]], patterns: Sequence[str]) -> list[tuple[str, str]]:

@@ -111,7 +111,7 @@ def _told(folder: Path, scenario: Scenario, captured: _Captured, keys: str) -> O
     ).model_copy(update={"phases": captured.phases, "settings": captured.settings})
     (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
     found = outcome(folder)
-    _comment(folder, run.capture.file, comments(found))
+    comment(folder, run.capture.file, comments(found))
     report = json.dumps(document(str(folder), found.run, found.findings), indent=2, ensure_ascii=False)
     (folder / "report.json").write_text(report + "\n", encoding="utf-8")
     return found
@@ -243,7 +243,7 @@ def comments(found: Outcome) -> dict[int, str]:
     return {frame: "; ".join(texts) for frame, texts in said.items()}
 
 
-def _comment(folder: Path, merged_file: str, said: Mapping[int, str]) -> None:
+def comment(folder: Path, merged_file: str, said: Mapping[int, str]) -> None:
     """Puts the comments into the merged file, and into the file of each interface, which counts its own."""
     seen: Counter[str] = Counter()
     of_hop: dict[str, dict[int, str]] = {}

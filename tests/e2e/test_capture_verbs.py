@@ -105,6 +105,45 @@ def test_a_command_of_a_user_logs_its_keys(pair: Lab, tmp_path: Path) -> None:
     assert [one.speed_bps for one in blocks if isinstance(one, pcapng.Interface)] == [10_000_000]
 
 
+def test_an_interface_that_vanishes_while_it_is_captured(pair: Lab, tmp_path: Path) -> None:
+    assert capture(pair, "start", "--filter", "icmp", "--out", str(tmp_path)).status == 0
+    ping(pair)
+    gone = pair.netlab("exec", "a", "--lab", pair.name, "--", "ip", "link", "delete", "eth0")
+    assert gone.status == 0, gone
+    stopped = capture(pair, "stop")
+    assert stopped.status == 1, stopped
+    assert "The interface disappeared" in stopped.stderr
+    assert len(list(frames((tmp_path / "trace.pcapng").read_bytes()))) == 12
+
+
+def test_packets_that_open_something_are_commented(pair: Lab, tmp_path: Path) -> None:
+    assert capture(pair, "start", "--filter", "tcp", "--out", str(tmp_path)).status == 0
+    script = "exec 3<>/dev/tcp/10.77.0.2/9"  # refused: nothing listens
+    assert pair.netlab("exec", "a", "--lab", pair.name, "--", "bash", "-c", script).status == 1
+    assert capture(pair, "stop").status == 0
+    for name, sightings in (("trace.pcapng", 2), ("hops/a.eth0.pcapng", 1)):
+        blocks = pcapng.read((tmp_path / name).read_bytes())
+        comments = [one.comment for one in blocks if isinstance(one, pcapng.Packet)]
+        assert sorted(comments) == [""] * sightings + ["TCP SYN, a ─► b"] * sightings
+
+
+def test_a_lab_that_is_killed_leaves_files_that_can_be_read(lab: Lab, tmp_path: Path) -> None:
+    lab.up(PAIR)
+    assert capture(lab, "start", "--filter", "icmp", "--out", str(tmp_path)).status == 0
+    ping(lab)
+    raw = tmp_path / "b.eth0.pcap"
+
+    def flushed() -> bool:
+        return raw.stat().st_size > 24 and len(list(pcap.records(raw.read_bytes()))) == 6
+
+    poll_until(flushed, "the recorder flushes six packets")
+    os.kill(lab.status()["pid"], signal.SIGKILL)
+    poll_until(lambda: capture(lab, "list").status == 1, "its end is seen")
+    assert len(list(frames(raw.read_bytes()))) == 6
+    assert lab.netlab("gc").status == 0
+    lab.assert_gone()
+
+
 def test_what_makes_no_sense(pair: Lab, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     out = ("--out", str(tmp_path / "out"))
