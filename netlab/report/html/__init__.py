@@ -1,0 +1,1 @@
+"""report.html: a run as one page that works from disk, without a network."""
