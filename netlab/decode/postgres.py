@@ -127,17 +127,25 @@ class Messages(NamedTuple):
     unread: str
 
 
-def messages(client: bytes, server: bytes) -> Messages | None:
-    """Every message by name; None where the client doesn't begin as PostgreSQL's does."""
-    try:
-        asked, answered = _start_up(client, server, Conversation())
-    except _UnreadableError:
-        return None
-    sent, said = [Message("StartupMessage", client[8:asked], 0, asked)], list[Message]()
+def messages(client: bytes, server: bytes, *, within: bool = False) -> Messages | None:
+    """Every message by name; None where the client doesn't begin as PostgreSQL's does.
+
+    `within`: the streams begin later in the connection, each with a whole message.
+    """
+    asked = answered = 0
+    if not within:
+        try:
+            asked, answered = _start_up(client, server, Conversation())
+        except _UnreadableError:
+            return None
+    sent, said = list[Message](), list[Message]()
+    if asked:
+        sent.append(Message("StartupMessage", client[8:asked], 0, asked))
     unread = ""
     for data, start, names, into in ((client, asked, _FRONTEND, sent), (server, answered, _BACKEND, said)):
         try:
-            into.extend(_messages(data, start, names))
+            for message in _messages(data, start, names):
+                into.append(message)
         except _UnreadableError as error:
             unread = unread or str(error)
     return Messages(tuple(sent), tuple(said), unread)

@@ -17,6 +17,7 @@ from netlab.trace.tls_parts import message_fields
 
 DNS_PORTS = frozenset((53, 5353))
 HTTPS = 443
+_POSTGRES = 5432
 
 # -------------------------------------------------------------------------------------------- QUIC
 
@@ -155,8 +156,12 @@ def dns_over_tcp(parts: Parts) -> None:
 
 
 def postgres_parts(parts: Parts) -> bool:
-    """Whether it is PostgreSQL; then its messages have been added."""
-    found = postgres.messages(*parts.connection.plain)
+    """Whether it is PostgreSQL; then its messages have been added. A pooled connection is mostly older than
+    the capture: then the port tells it."""
+    plain = parts.connection.plain
+    found = postgres.messages(*plain)
+    if found is None and parts.connection.server.port == _POSTGRES:
+        found = postgres.messages(*plain, within=True)
     if found is None:
         return False
     for message in found.client:

@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netlab.decode.postgres import Conversation, converse
+from netlab.decode.postgres import Conversation, converse, messages
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SQL = f"SELECT * FROM users WHERE id = $1 /*traceparent='{TRACEPARENT}'*/"
@@ -117,3 +117,17 @@ def test_random_messages_never_raise(kinds: list[str], bodies: list[bytes]) -> N
     server = b"".join(message("CDEIZ1"[len(body) % 6], body) for body in bodies)
     found = converse(start_up() + client, GREETING + server)
     assert len(found.queries) == sum(kind in "QE" for kind in kinds)
+
+
+def test_every_message_by_name() -> None:
+    request = message("Q", b"SELECT 1\0") + message("X", b"")
+    found = messages(start_up() + request, GREETING + READY)
+    assert found is not None
+    assert [one.name for one in found.client] == ["StartupMessage", "Query", "Terminate"]
+    assert found.server[-1].name == "ReadyForQuery"
+    assert found.unread == ""
+    assert messages(request, READY) is None
+    within = messages(request + b"\xff" * 9, READY, within=True)
+    assert within is not None
+    assert [one.name for one in within.client] == ["Query", "Terminate"]
+    assert "is not the start" in within.unread
