@@ -58,6 +58,26 @@ _QUIC_FRAMES = {
 }
 
 
+# What tshark calls the messages that the documentation of PostgreSQL names otherwise.
+_POSTGRES = {
+    "Parse completion": "ParseComplete",
+    "Bind completion": "BindComplete",
+    "Close completion": "CloseComplete",
+    "Row description": "RowDescription",
+    "Data row": "DataRow",
+    "Command completion": "CommandComplete",
+    "Ready for query": "ReadyForQuery",
+    "Simple query": "Query",
+    "Startup message": "StartupMessage",
+    "Authentication request": "Authentication",
+    "Parameter status": "ParameterStatus",
+    "Backend key data": "BackendKeyData",
+    "No data": "NoData",
+    "Parameter description": "ParameterDescription",
+    "Termination": "Terminate",
+}
+
+
 class Compared(NamedTuple):
     """`theirs`: tshark's field; `ours` from a packet's document; `plain` makes tshark's text comparable."""
 
@@ -239,6 +259,11 @@ FIELDS = (
     Compared("http2.header.value", _headers("HTTP/2", 1)),
     Compared("quic.packet_number", _part("QUIC", "packet number"), _number),
     Compared("quic.frame_type", _quic_frames, _quic_type),
+    Compared(
+        "pgsql.type",
+        lambda packet: [part["name"] for part in _parts(packet, "PostgreSQL")],
+        lambda text: _POSTGRES.get(text, text),
+    ),
     Compared("websocket.opcode", _part("WebSocket", "opcode"), _number),
     Compared("websocket.fin", _part("WebSocket", "FIN"), _number),
 )
