@@ -102,7 +102,7 @@ def test_a_flawed_capture_and_an_empty_one_prove_nothing() -> None:
 
 def frames(*lost: int, again: int = -1) -> tuple[Frame, ...]:
     """Ten datagrams at both ends; `again`: one that is sent a second time."""
-    found = []
+    found = list[Frame]()
     numbers = [*range(10), *([again] if again >= 0 else [])]
     for at, number in enumerate(numbers):
         data = numbered.encode(number, at, 100)
