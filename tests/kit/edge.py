@@ -77,7 +77,8 @@ def edge(directory: Path, script: Script, work: Callable[[Edge], Awaitable[None]
     async def main(made: Site) -> None:
         asked: list[str] = []
 
-        async def origin(stream: Stream, _: Peer) -> None:
+        async def origin(stream: Stream, peer: Peer) -> None:
+            del peer
             buffer = b""
             while True:
                 while b"\r\n\r\n" not in buffer:
@@ -85,7 +86,7 @@ def edge(directory: Path, script: Script, work: Callable[[Edge], Awaitable[None]
                     if not data:
                         return
                     buffer += data
-                head, _, buffer = buffer.partition(b"\r\n\r\n")
+                head, buffer = buffer.split(b"\r\n\r\n", 1)
                 asked.append(head.decode("latin-1"))
                 await script(asked[-1], stream)
 
