@@ -16,11 +16,12 @@ from netlab.trace.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`run` is what ran; `findings` are computed from the capture in `folder`."""
+    """`run` is what ran; `findings` are computed from `recording`, what `folder` holds."""
 
     folder: Path
     run: Run
     findings: Findings
+    recording: Recording
 
 
 def outcome(folder: Path) -> Outcome:
@@ -33,7 +34,7 @@ def outcome(folder: Path) -> Outcome:
         found = scenario(read.run.scenario)
     except InputError:
         raise InputError(f"{folder}: a run of the unknown scenario {read.run.scenario!r}") from None
-    return Outcome(folder, read.run, found.judge(read))
+    return Outcome(folder, read.run, found.judge(read), read)
 
 
 def scenario(name: str) -> Scenario:

@@ -24,6 +24,7 @@ from netlab.model.impairment import Impairment, from_document
 from netlab.model.load import load
 from netlab.model.topology import Topology
 from netlab.report.document import document
+from netlab.report.html.page import page
 from netlab.scenarios import record
 from netlab.scenarios.answers import merged, refuse_failed
 from netlab.scenarios.bench import Bench
@@ -114,6 +115,8 @@ def _told(folder: Path, scenario: Scenario, captured: _Captured, keys: str) -> O
     comment(folder, run.capture.file, comments(found))
     report = json.dumps(document(str(folder), found.run, found.findings), indent=2, ensure_ascii=False)
     (folder / "report.json").write_text(report + "\n", encoding="utf-8")
+    html = page(str(folder), found.recording, found.findings)
+    (folder / "report.html").write_text(html, encoding="utf-8")
     return found
 
 

@@ -12,7 +12,7 @@ from netlab.trace.packet import Journey
 from netlab.trace.parts import cut
 
 _SHOWN = 200
-_LEFT, _COLUMN, _ROW = 90, 150, 24
+_LEFT, _COLUMN, _ROW = 90, 230, 24
 
 
 def chosen(joined: Network, numbers: Iterable[int], most: int = 12) -> list[Leg]:
@@ -35,8 +35,8 @@ def journeys_of(joined: Network, legs: Sequence[Leg]) -> list[Journey]:
 
 
 def drawing(joined: Network, legs: Sequence[Leg], start_ns: int, title: str, deep: Deep) -> Markup:
-    """SVG: a column a node, a row a packet, from where it was first seen to where it was seen last."""
-    nodes = list(dict.fromkeys(view.node for leg in legs for view in leg.views))
+    """SVG: a column for each node that has an end of a connection, a row a packet, from where it was first seen to where it was seen last."""
+    nodes = list(dict.fromkeys(view.node for leg in legs for view in (leg.client, leg.server)))
     at = {name: _LEFT + _COLUMN * (number + 0.5) for number, name in enumerate(nodes)}
     ends = {(view.client, view.server): leg for leg in legs for view in leg.views}
     every = [one for one in journeys_of(joined, legs) if one[0].time_ns >= start_ns - 1_000_000_000]
@@ -73,7 +73,8 @@ def _arrow(
     deep: Deep,
 ) -> Markup:
     first, last = journey[0], journey[-1]
-    x1, x2 = at.get(first.frame.node, _LEFT), at.get(last.frame.node, _LEFT)
+    x1 = at.get(first.frame.node, _LEFT)
+    x2 = at.get(last.frame.node, x1)
     lost = target is not None and target != last.frame.node
     found = first.headers
     what = flags_of(found).replace(", ", " ") or found.protocol.upper()
@@ -84,7 +85,7 @@ def _arrow(
     said += f", lost after {last.frame.node}" if lost else ""
     took = (last.time_ns - first.time_ns) / 1e6
     if lost and x1 == x2 and target in at:
-        x2 = x1 + (at[target] - x1) * 0.3
+        x2 = x1 + (at[target] - x1) * 0.5
     back = -6 if x2 > x1 else 6
     head = (
         f"M{x2:.0f} {y + 14:.0f}l{back} -4v8z"

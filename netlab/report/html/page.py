@@ -124,12 +124,12 @@ def _name(leg: Leg) -> str:
 
 
 def _by_variant(variants: Sequence[Variant], legs: Sequence[Leg]) -> dict[str, list[Leg]]:
-    """The connections that have packets of a request's hops."""
+    """The connections that have packets of a request's hops, in their order."""
+    owner = {packet.number: leg for leg in legs for view in leg.views for packet in view.packets}
     made = {}
     for variant in variants:
-        wanted = {hop.frame for hop in variant.hops}
-        has = [one for one in legs if any(p.number in wanted for view in one.views for p in view.packets)]
-        made[variant.name] = has
+        found = [owner[hop.frame] for hop in variant.hops if hop.frame in owner]
+        made[variant.name] = list({id(leg): leg for leg in found}.values())
     return made
 
 

@@ -115,7 +115,7 @@ def _plot(title: str, series: dict[str, Points]) -> Markup:
     for number, (name, points) in enumerate(series.items()):
         path = " ".join(
             f"{50 + (x - left) / ((right - left) or 1) * wide:.1f},{20 + high * (1 - y / top):.1f}"
-            for x, y in thinned(points)
+            for x, y in thinned(points * 2 if len(points) == 1 else points)
         )
         parts.append(el("polyline", points=path, class_=f"series s{number}"))
         if name:

@@ -114,7 +114,7 @@ def _links(run: Run, spots: dict[str, Spot]) -> list[Markup]:
         made.append(line)
         if said := says(link):
             x, y = (one.x + other.x) / 2, (one.y + other.y) / 2
-            made.append(el("text", said, x=x, y=y + (34 if one.y == other.y else 0), class_="linktext"))
+            made.append(el("text", said, x=x, y=y + (-23 if one.y == other.y else 0), class_="linktext"))
     return made
 
 
