@@ -34,13 +34,15 @@ class Passing:
 
 class Flight:
     """The request's `work` runs on its own, so that no client's slowness or leaving stops the others. When
-    nobody is interested any more, and it is not `kept` for the cache, it is given up."""
+    nobody is interested any more, and it is not `kept` for the cache, it is `given_up`: it gets no answer,
+    or not the end of one, and nobody may wait for it."""
 
     def __init__(self, request: RequestHead, *, kept: bool = False) -> None:
         self.request = request
         self.kept = kept
         self._decided: asyncio.Future[FromCache | Passing] = asyncio.get_running_loop().create_future()
         self._interested = 0
+        self.given_up = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, ctx: RoleContext, work: Callable[[Flight], Awaitable[None]]) -> None:
@@ -69,8 +71,7 @@ class Flight:
             yield
         finally:
             self._interested -= 1
-            if not self._interested and not self.kept and self._task is not None:
-                self._task.cancel()
+            self._give_up_if_useless()
 
     @property
     def decided(self) -> bool:
@@ -79,7 +80,11 @@ class Flight:
     def release(self) -> None:
         """It is not kept for the cache any more."""
         self.kept = False
-        if not self._interested and self._task is not None:
+        self._give_up_if_useless()
+
+    def _give_up_if_useless(self) -> None:
+        if not self._interested and not self.kept and self._task is not None:
+            self.given_up = True
             self._task.cancel()
 
     async def decision(self) -> FromCache | Passing:

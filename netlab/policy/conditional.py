@@ -14,6 +14,8 @@ def client_has(asked: Headers, fields: Headers) -> bool:
         etag = _opaque(fields.get("etag"))
         tags = members(asked.get("if-none-match"))
         return tags == ["*"] or (etag != "" and etag in map(_opaque, tags))
+    if not asked.has("if-modified-since"):
+        return False
     since = http_date(asked.get("if-modified-since"))
     modified = http_date(fields.get("last-modified") or fields.get("date"))
     return since is not None and modified is not None and modified <= since

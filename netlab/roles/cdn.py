@@ -191,8 +191,8 @@ class _Edge:
 
     async def _ask_together(self, exchange: Exchange, found: Revalidate | Miss) -> None:
         flight = self._flights.get(self._cache.key_of(exchange.request))
-        joined = flight is not None
-        if flight is None:
+        joined = flight is not None and not flight.given_up
+        if flight is None or flight.given_up:
             flight = self._start(exchange, found)
         with flight.interest():
             decision = await flight.decision()
