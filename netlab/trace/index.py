@@ -162,7 +162,8 @@ class Grouping:
     the same node begins within a QUIC connection, the client has moved there."""
 
     def __init__(self) -> None:
-        self._servers: set[tuple[str, str, tuple[str, int]]] = set()
+        # By node, interface and server: the interface where the connection began.
+        self._began: dict[tuple[str, str, tuple[str, int]], str] = {}
         self._first: dict[tuple[str, tuple[str, int]], str] = {}
 
     def key(self, node: str, interface: str, found: Headers, first: bytes) -> object | None:
@@ -173,11 +174,11 @@ class Grouping:
         if {found.sport, found.dport} & DNS_PORTS:
             return None
         for end in (other, one):
-            if (node, interface, end) in self._servers:
-                return node, interface, end
-        moved = self._first.get((node, other)) if node and first and not first[0] & 0x80 else None
-        if moved is not None:
-            return node, moved, other
-        self._servers.add((node, interface, other))
+            if (node, interface, end) in self._began:
+                return node, self._began[node, interface, end], end
+        began = interface
+        if node and first and not first[0] & 0x80:
+            began = self._first.get((node, other), interface)
+        self._began[node, interface, other] = began
         self._first.setdefault((node, other), interface)
-        return node, interface, other
+        return node, began, other
