@@ -28,16 +28,24 @@ class Edge:
     role: Running
     asked: list[str] = field(default_factory=list)
 
+    async def open(self, data: bytes) -> asyncio.StreamWriter:
+        """A connection on which `data` has been sent, and of which nobody reads."""
+        return (await self._sent(data))[1]
+
     async def talk(self, data: bytes) -> bytes:
         """All that the edge says until it closes."""
-        context = ssl.create_default_context(cadata=AUTHORITY.root_pem)
-        reader, writer = await asyncio.open_connection("127.0.0.1", PORT, ssl=context, server_hostname=NAME)
+        reader, writer = await self._sent(data)
         try:
-            writer.write(data)
             async with asyncio.timeout(10):
                 return await reader.read()
         finally:
             writer.transport.abort()
+
+    async def _sent(self, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = ssl.create_default_context(cadata=AUTHORITY.root_pem)
+        reader, writer = await asyncio.open_connection("127.0.0.1", PORT, ssl=context, server_hostname=NAME)
+        writer.write(data)
+        return reader, writer
 
     async def ask(self, target: str, *fields: str, method: str = "GET", body: str = "") -> Answer:
         lines = (f"{method} {target} HTTP/1.1", f"Host: {NAME}", "Connection: close", *fields)
