@@ -128,7 +128,7 @@ async def browser() -> AsyncIterator[Page]:
 async def _port(file: Path) -> tuple[str, str]:
     """Port and path of its DevTools, from the file that it writes when it is ready."""
     async with asyncio.timeout(DEADLINE_S):
-        while len(lines := _lines(file)) != 2:
+        while len(lines := _lines(file)) != 2:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
     return lines[0], lines[1]
 

@@ -35,7 +35,8 @@ def journeys_of(joined: Network, legs: Sequence[Leg]) -> list[Journey]:
 
 
 def drawing(joined: Network, legs: Sequence[Leg], start_ns: int, title: str, deep: Deep) -> Markup:
-    """SVG: a column for each node that has an end of a connection, a row a packet, from where it was first seen to where it was seen last."""
+    """SVG: a column for each node that has an end of a connection; a row for each packet, from where it was
+    first seen to where it was seen last."""
     nodes = list(dict.fromkeys(view.node for leg in legs for view in (leg.client, leg.server)))
     at = {name: _LEFT + _COLUMN * (number + 0.5) for number, name in enumerate(nodes)}
     ends = {(view.client, view.server): leg for leg in legs for view in leg.views}
