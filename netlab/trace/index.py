@@ -21,6 +21,7 @@ MOST_KEPT = 2_000_000  # packets whose places are remembered (40 bytes each)
 _MOST_FLOWS = 500_000
 _IPV4_20, _IPV6 = b"\x08\x00\x45", b"\x86\xdd"
 _TCP, _UDP = 6, 17
+_SHORTEST = 42  # of Ethernet, IPv4 and UDP headers
 _UNFRAGMENTED = (0, 0x40)
 
 
@@ -84,7 +85,7 @@ def index(file: CaptureFile) -> Index:
             _, _, start, end, interface = place
             head = data[start : min(end, start + 58)]
             known = None
-            if interfaces[interface].linktype == ETHERNET:
+            if interfaces[interface].linktype == ETHERNET and end - start >= _SHORTEST:
                 if head[12:15] == _IPV4_20 and head[20] in _UNFRAGMENTED and not head[21]:
                     known = tables[interface].get(head[26:38] + head[23:24])
                 elif head[12:14] == _IPV6:

@@ -199,6 +199,15 @@ def test_an_unknown_link_type() -> None:
     assert "link type 147, which isn't decoded" in told
 
 
+@pytest.mark.parametrize("linktype", [0, 1, 101, 113, 276])
+def test_packets_cut_anywhere(linktype: int) -> None:
+    """Every length of a packet, from nothing to all of it."""
+    whole = segment(40000, 80, 1, b"GET / HTTP/1.1\r\n\r\n")
+    cut = [pcapng.packet(0, size, whole[:size], len(whole)) for size in range(1, len(whole) + 1)]
+    interface = pcapng.interface("a:b", linktype=linktype)
+    assert everything(b"".join([pcapng.section(), interface, *cut])) == len(cut)
+
+
 def lines(capture: bytes) -> list[str]:
     found = index(CaptureFile(capture))
     return [line(packet, 0) for packet in Walk(found, KeyLog.parse("\n".join(found.file.secrets))).packets()]
