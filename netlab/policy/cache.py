@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
@@ -11,6 +10,7 @@ from netlab.policy.cache_answer import serves
 from netlab.policy.cache_control import request_directives, seconds
 from netlab.policy.cache_key import PLAIN_KEY, Key, KeySettings, key_of
 from netlab.policy.conditional import is_strong
+from netlab.policy.purge import Condition
 from netlab.policy.ranges import Span
 from netlab.policy.stored import Stored, Varied, normal, storable, stored
 from netlab.proto.http import RequestHead, ResponseHead
@@ -18,6 +18,7 @@ from netlab.proto.http import RequestHead, ResponseHead
 _Variant = tuple[Key, Varied]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_VARIANTS = 64  # of one key: whoever makes up field values must not fill the cache
+_PURGES = 256  # remembered for responses that are still on their way
 _FOR_THE_ORIGIN = ("if-match", "if-unmodified-since")  # which a cache does not evaluate (section 4.3.2)
 
 
@@ -59,6 +60,8 @@ class Cache:
         self._size = 0
         self._stored: OrderedDict[_Variant, Stored] = OrderedDict()
         self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
+        self._purges: deque[tuple[float, Condition]] = deque()
+        self._forgotten_at = float("-inf")  # the last purge of which no more is known
 
     @property
     def size(self) -> int:
@@ -92,13 +95,16 @@ class Cache:
         self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float
     ) -> Stored | None:
         """Keep a whole response, or the whole part of a 206, if the rules allow it; None where they don't,
-        where it is too large, or its length is not what its head says."""
+        where it is too large, its length is not what its head says, or it was asked for before a purge of
+        it."""
         if not storable(request, response):
             return None
         entry = stored(response, body, requested_at, now, request)
         if not _is_whole(entry) or entry.size > self._capacity:
             return None
         variant = self.key_of(request), entry.varied
+        if self._was_purged(variant[0], entry, requested_at):
+            return None
         entry = _combined(self._stored.get(variant), entry)
         if entry.size > self._capacity:
             return None
@@ -131,20 +137,25 @@ class Cache:
         fresh = entry.refreshed(response, asked_at, now) if length == str(len(entry.body)) else None
         self._put(variant, fresh or replace(entry, stale=True))
 
-    def invalidate(self, request: RequestHead, response: ResponseHead) -> None:
+    def invalidate(self, request: RequestHead, response: ResponseHead, now: float) -> bool:
         """Section 4.4: an unsafe method that succeeded makes what is stored for its URI useless, and for
-        those of Location and Content-Location, if they are of the same origin."""
+        those of Location and Content-Location, if they are of the same origin. Whether it did."""
         if request.method in _SAFE or not 200 <= response.status < 400:
-            return
+            return False
         base = f"https://{request.authority}{request.target}"
         keys = {self.key_of(request)}
         for name in ("location", "content-location"):
             if target := _same_origin(base, response.headers.get(name)):
                 keys.add(self.key_of(replace(request, target=target)))
-        self.purge(lambda key, _: key in keys)
+        self.purge(lambda key, _: key in keys, now)
+        return True
 
-    def purge(self, condition: Callable[[Key, Stored], bool], *, soft: bool = False) -> int:
-        """Drop what `condition` is true of, or, softly, declare it stale; how many responses that are."""
+    def purge(self, condition: Condition, now: float, *, soft: bool = False) -> int:
+        """Drop what `condition` is true of, or, softly, declare it stale; how many responses that are. Of
+        what has been asked for already and is on its way nothing is stored."""
+        self._purges.append((now, condition))
+        if len(self._purges) > _PURGES:
+            self._forgotten_at, _ = self._purges.popleft()
         chosen = [variant for variant, entry in self._stored.items() if condition(variant[0], entry)]
         for variant in chosen:
             if soft:
@@ -152,6 +163,16 @@ class Cache:
             else:
                 self._drop(variant)
         return len(chosen)
+
+    def _was_purged(self, key: Key, entry: Stored, requested_at: float) -> bool:
+        if requested_at <= self._forgotten_at:
+            return True
+        for at, condition in reversed(self._purges):
+            if at < requested_at:
+                return False
+            if condition(key, entry):
+                return True
+        return False
 
     def _find(self, request: RequestHead) -> _Variant | None:
         """Section 4.1: of the stored responses whose Vary fields match, the newest."""

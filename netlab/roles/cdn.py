@@ -110,7 +110,8 @@ class _Edge:
             await self._say(exchange, 403, "PURGE is not allowed from here")
             return
         condition = purge_condition(self._cache.key_of(request), request.headers)
-        count = self._cache.purge(condition, soft=is_soft(request.headers))
+        count = self._cache.purge(condition, time.time(), soft=is_soft(request.headers))
+        self._flights.clear()  # who asks from now on gets nothing that was made before
         own = Headers((("Content-Type", "application/json"), ("Cache-Control", "no-store")))
         head = self._advertised.on(exchange, ResponseHead(200, own))
         await exchange.respond(head, json.dumps({"purged": count}).encode())
@@ -340,8 +341,10 @@ class _Edge:
         self, exchange: Exchange, found: Revalidate | Miss, response: Response, asked_at: float
     ) -> None:
         request = exchange.request
-        self._cache.invalidate(request, response.head)
-        self._cache.head_seen(request, response.head, asked_at, time.time())
+        now = time.time()
+        if self._cache.invalidate(request, response.head, now):
+            self._flights.pop(self._cache.key_of(request), None)
+        self._cache.head_seen(request, response.head, asked_at, now)
         limit = self._limit(request, response.head, found)
         status = forwarded(found.cause, response.head.status, stored=limit > 0)
         head = self._own(exchange, relayed_head(response.head), status)

@@ -250,3 +250,26 @@ def test_an_unsafe_method_makes_the_stored_useless(tmp_path: Path) -> None:
         assert ["hit" in one for one in caches] == [False, False, True], caches
 
     edge(tmp_path, script, work)
+
+
+def test_a_purge_counts_for_what_is_on_its_way(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(head: str, stream: Stream) -> None:
+        number = "one" if "one" in head else "two"
+        await go.wait()
+        await stream.write(http(number.encode(), FRESH))
+
+    async def work(made: Edge) -> None:
+        first = asyncio.ensure_future(made.ask("/x", "X-Number: one"))
+        await until(lambda: made.asked, "the first request is at the origin")
+        assert (await made.ask("/x", method="PURGE")).status == 200
+        second = asyncio.ensure_future(made.ask("/x", "X-Number: two"))
+        await until(lambda: len(made.asked) == 2, "the second does not wait for the first")
+        go.set()
+        assert [(await one).body for one in (first, second)] == [b"one", b"two"]
+        hit = await made.ask("/x")
+        assert "hit" in hit.cache
+        assert hit.body == b"two"
+
+    edge(tmp_path, script, work, purge=(ip_network("127.0.0.0/8"),))

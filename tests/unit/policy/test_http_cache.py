@@ -190,7 +190,7 @@ def test_a_304_makes_it_fresh_again_and_updates_its_fields() -> None:
 def test_a_304_for_what_was_dropped_meanwhile_is_not_kept() -> None:
     cache = cached(cache_control="max-age=300", etag='"a"')
     old = stored_of(found(cache, 0))
-    cache.invalidate(request(method="PUT"), ResponseHead(204))
+    cache.invalidate(request(method="PUT"), ResponseHead(204), NOW)
     new = cache.refresh(request(), old, ResponseHead(304), NOW, NOW)
     assert new is not None
     assert new.body == b"body"
@@ -200,7 +200,7 @@ def test_a_304_for_what_was_dropped_meanwhile_is_not_kept() -> None:
 def test_unsafe_methods_invalidate_when_they_succeed() -> None:
     for method, status, left in (("POST", 500, 1), ("GET", 200, 1), ("DELETE", 204, 0)):
         cache = cached(cache_control="max-age=300")
-        cache.invalidate(request(method=method), ResponseHead(status))
+        cache.invalidate(request(method=method), ResponseHead(status), NOW)
         assert len(cache) == left, (method, status)
 
 

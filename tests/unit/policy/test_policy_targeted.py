@@ -214,7 +214,7 @@ def test_made_up_variants_do_not_fill_the_cache() -> None:
 def test_invalidation_of_the_same_origin(name: str, location: str, dropped: bool) -> None:
     cache = Cache(10_000)
     cache.store(get("/y"), ResponseHead(200, fields(cache_control="max-age=9")), b"", NOW, NOW)
-    cache.invalidate(get("/x", "PATCH"), ResponseHead(201, fields(**{name: location})))
+    cache.invalidate(get("/x", "PATCH"), ResponseHead(201, fields(**{name: location})), NOW)
     assert len(cache) == (0 if dropped else 1)
 
 
@@ -269,12 +269,27 @@ def test_purge_by_url_prefix_and_tag() -> None:
     for path, tag in (("/a/1", "x, y"), ("/a/2", "y"), ("/b", "")):
         head = ResponseHead(200, fields(cache_control="max-age=9", surrogate_key=tag))
         cache.store(get(path), head, b"", NOW, NOW)
-    assert cache.purge(purge_condition(("a", "/"), fields(cache_tag="x")), soft=True) == 1
+    assert cache.purge(purge_condition(("a", "/"), fields(cache_tag="x")), NOW, soft=True) == 1
     assert isinstance(look(cache, target="/a/1"), Revalidate)
-    assert cache.purge(purge_condition(("other", "/a/*"), Headers())) == 0
-    assert cache.purge(purge_condition(("a", "/a/*"), Headers())) == 2
-    assert cache.purge(purge_condition(("a", "/b"), Headers())) == 1
+    assert cache.purge(purge_condition(("other", "/a/*"), Headers()), NOW) == 0
+    assert cache.purge(purge_condition(("a", "/a/*"), Headers()), NOW) == 2
+    assert cache.purge(purge_condition(("a", "/b"), Headers()), NOW) == 1
     assert (len(cache), cache.size) == (0, 0)
+
+
+def test_what_was_asked_for_before_a_purge_is_not_stored_after_it() -> None:
+    """Also where more purges came since than are remembered."""
+    head = ResponseHead(200, fields(cache_control="max-age=9"))
+    cache = Cache(10_000)
+    cache.purge(purge_condition(("a", "/x*"), Headers()), NOW + 1)
+    assert cache.store(get(), head, b"", NOW, NOW + 2) is None
+    assert cache.store(get("/y"), head, b"", NOW, NOW + 2) is not None
+    assert cache.store(get(), head, b"", NOW + 2, NOW + 3) is not None
+    for _ in range(300):
+        cache.purge(purge_condition(("a", "/other"), Headers()), NOW + 1)
+    assert cache.store(get(), head, b"", NOW, NOW + 2) is None
+    assert cache.invalidate(get(method="PUT"), ResponseHead(204), NOW + 5)
+    assert cache.store(get(), head, b"old", NOW + 4, NOW + 6) is None
 
 
 def test_cache_status_is_a_list_nearest_to_the_origin_first() -> None:
