@@ -81,7 +81,7 @@ def _arrow(
     what = flags_of(found).replace(", ", " ") or found.protocol.upper()
     said = f"{what} {found.payload_length} B" if found.payload_length else what
     parts = [part for part in deep.parts.get(first.number, ()) if part.whole == first.number]
-    said += f": {cut(parts[-1].summary, 60)}" if parts else ""
+    said += f": {cut(parts[-1].summary, 32)}" if parts else ""
     said += f", again (as {again})" if again else ""
     said += f", lost after {last.frame.node}" if lost else ""
     took = (last.time_ns - first.time_ns) / 1e6
