@@ -120,7 +120,10 @@ def _between(listening: Sequence[Connection], messages: Sequence[Delivered]) -> 
     """What went over the connections once they stood: handshakes are paid once, whatever the way."""
     if not messages:
         return ()
-    begun = max(one.requests[0].sent.time_ns for one in listening if one.requests)
+    # A tunnel's request ends with the tunnel, so the answer's first byte says when it stood.
+    begun = max(
+        (one.requests[0].answered or one.requests[0].asked).time_ns for one in listening if one.requests
+    )
     return tuple(packet for one in listening for packet in one.packets if packet.time_ns > begun)
 
 

@@ -144,7 +144,7 @@ def test_quic_moves_to_another_network(internet: Lab) -> None:
     assert link["state"] == "up", "the lab is what it was"
 
 
-@pytest.mark.parametrize("http", ["1.1", "2"])
+@pytest.mark.parametrize("http", ["1.1", "2", "3"])
 def test_both_clients_get_what_one_says(internet: Lab, http: str) -> None:
     found = trace(internet, "websocket", "--http", http)
     told = verdicts(found)
