@@ -34,6 +34,7 @@ from netlab.policy.cache_answer import answer
 from netlab.policy.cache_control import request_directives
 from netlab.policy.cache_key import Key, KeySettings
 from netlab.policy.cache_status import forwarded, hit, marked
+from netlab.policy.cdn_loop import is_loop, with_loop
 from netlab.policy.purge import is_soft, purge_condition
 from netlab.policy.stored import Stored, is_error, shareable, storable
 from netlab.policy.tracing import child
@@ -88,6 +89,9 @@ class _Edge:
         request = exchange.request
         if host_of(request) not in self._names:
             await self._say(exchange, 421, f"{request.authority} is not served here")
+            return
+        if is_loop(request.headers, self._ctx.launch.node):
+            await self._say(exchange, 508, "this request has been here before")
             return
         try:
             if exchange.protocol:
@@ -159,6 +163,7 @@ class _Edge:
         added = (
             ("X-Forwarded-For", address),
             ("X-Forwarded-Proto", "https"),
+            ("CDN-Loop", with_loop(request.headers, self._ctx.launch.node)),
             ("traceparent", child(request.headers.get("traceparent"), self._ctx.rng)),
         )
         head = forwarded_head(request, added, self._ctx.launch.node)

@@ -119,3 +119,15 @@ def test_a_client_that_reads_nothing_stops_nobody(tmp_path: Path) -> None:
         slow.transport.abort()
 
     edge(tmp_path, script, work)
+
+
+def test_a_request_does_not_go_round(tmp_path: Path) -> None:
+    async def script(head: str, stream: Stream) -> None:
+        await stream.write(http(head.lower().encode()))
+
+    async def work(made: Edge) -> None:
+        assert b"cdn-loop: shield, cdn\r\n" in (await made.ask("/x", "CDN-Loop: shield")).body
+        assert (await made.ask("/x", "CDN-Loop: cdn, shield")).status == 508
+        assert len(made.asked) == 1
+
+    edge(tmp_path, script, work)
