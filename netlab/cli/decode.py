@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json as jsonlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shutil import copyfileobj
@@ -42,21 +40,19 @@ def command(
     """
     if tree and stack:
         raise InputError("--tree and --stack exclude each other")
-    with _opened(file) as data:
-        shown = _Shown(file, json=json, tree=tree or (frame > 0 and not stack), stack=stack)
-        walk = _walk(file, data, keys)
-        if frame:
-            if expression:
-                raise InputError("--frame and --filter exclude each other")
-            shown.show(walk.packet(frame))
-        else:
-            _all(walk, expression, shown)
-        if walk.shallow:
-            said = "their connections are too large to be decoded deeply at once"
-            typer.echo(f"netlab: headers only of {walk.shallow} packets: {said}", err=True)
-        problem = walk.index.problem
-    if problem is not None:
-        raise problem
+    shown = _Shown(file, json=json, tree=tree or (frame > 0 and not stack), stack=stack)
+    walk = _walk(file, _opened(file), keys)
+    if frame:
+        if expression:
+            raise InputError("--frame and --filter exclude each other")
+        shown.show(walk.packet(frame))
+    else:
+        _all(walk, expression, shown)
+    if walk.shallow:
+        said = "their connections are too large to be decoded deeply at once"
+        typer.echo(f"netlab: headers only of {walk.shallow} packets: {said}", err=True)
+    if walk.index.problem is not None:
+        raise walk.index.problem
 
 
 def _all(walk: Walk, expression: str, shown: _Shown) -> None:
@@ -94,8 +90,7 @@ def _read(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[bytes | mmap]:
+def _opened(path: Path) -> bytes | mmap:
     """The file as a memory map; what can't be mapped (a pipe) is copied into a file without a name first."""
     try:
         with sys.stdin.buffer if str(path) == "-" else path.open("rb") as source, TemporaryFile() as copy:
@@ -103,10 +98,7 @@ def _opened(path: Path) -> Iterator[bytes | mmap]:
                 copyfileobj(source, copy)
                 copy.flush()
             held = copy if not source.seekable() else source
-            if not held.seek(0, io.SEEK_END):
-                yield b""
-                return
-            yield mmap(held.fileno(), 0, access=ACCESS_READ)  # closed with its last view
+            return mmap(held.fileno(), 0, access=ACCESS_READ) if held.seek(0, io.SEEK_END) else b""
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "give a pcap or pcapng file") from error
 

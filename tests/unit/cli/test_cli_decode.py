@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -166,6 +169,21 @@ def test_what_is_no_capture(content: bytes, tmp_path: Path, capsys: pytest.Captu
     code, out, err = run(capsys, str(file))
     assert (code, out) == (2, "")
     assert str(file) in err
+
+
+def test_a_pipe_in_and_a_reader_that_leaves(tmp_path: Path) -> None:
+    """From a pipe; and into one whose other end is closed: no complaint, the code that a shell has for it."""
+    program = f"import sys; from netlab.cli.app import main; sys.exit(main(['decode', {'-'!r}]))"
+    capture = http2_capture(tmp_path) + b"".join(pcapng.packet(0, 1, bytes(60)) for _ in range(5000))
+    done = subprocess.run([sys.executable, "-c", program], input=capture, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 5000
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        argv = [sys.executable, "-c", program]
+        left = subprocess.run(argv, input=capture, stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (left.returncode, left.stderr) == (141, b"")
 
 
 def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
