@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -176,7 +177,8 @@ class _Edge:
     # A request that others may wait for too.
 
     def _start(self, exchange: Exchange, found: Revalidate | Miss, *, kept: bool = False) -> Flight:
-        flight = Flight(exchange.request, kept=kept)
+        # A HEAD that finds something stale has it refreshed for everybody.
+        flight = Flight(replace(exchange.request, method="GET"), kept=kept)
         key, address = self._cache.key_of(exchange.request), exchange.peer.address
         self._flights[key] = flight
 
@@ -272,6 +274,8 @@ class _Edge:
             return
         flight.kept = limit > 0
         flight.decide(passing)
+        if not limit:
+            flight.release()
         try:
             async for part in response.body():
                 if not body.joinable:

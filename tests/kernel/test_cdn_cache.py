@@ -273,3 +273,46 @@ def test_a_purge_counts_for_what_is_on_its_way(tmp_path: Path) -> None:
         assert hit.body == b"two"
 
     edge(tmp_path, script, work, purge=(ip_network("127.0.0.0/8"),))
+
+
+def test_a_head_refreshes_what_is_stale_for_everybody(tmp_path: Path) -> None:
+    async def script(head: str, stream: Stream) -> None:
+        told = f"Cache-Control: max-age={0 if len(asked) == 0 else 60}, stale-while-revalidate=60"
+        asked.append(head.split(maxsplit=1)[0])
+        await stream.write(http(f"{len(asked)}".encode(), told))
+
+    asked: list[str] = []
+
+    async def work(made: Edge) -> None:
+        await made.ask("/x")
+        assert "hit; ttl=" in (await made.ask("/x", method="HEAD")).cache
+        await until(lambda: len(made.role.events("cache-stored")) == 2, "it is refreshed")
+        assert (await made.ask("/x")).body == b"2"
+        assert asked == ["GET", "GET"]
+
+    edge(tmp_path, script, work)
+
+
+def test_a_refresh_that_may_not_be_stored_holds_no_connection(tmp_path: Path) -> None:
+    """Nobody reads its long body, so it is given up."""
+    ended = asyncio.Event()
+
+    async def script(_: str, stream: Stream) -> None:
+        if not begun:
+            begun.append(True)
+            await stream.write(http(b"1", "Cache-Control: max-age=0, stale-while-revalidate=60"))
+            return
+        try:
+            await stream.write(http(bytes(20_000_000), "Cache-Control: no-store"))
+            await stream.read()
+        finally:
+            ended.set()
+
+    begun: list[bool] = []
+
+    async def work(made: Edge) -> None:
+        await made.ask("/x")
+        assert (await made.ask("/x")).body == b"1"
+        await until(ended.is_set, "the edge gave the refresh up")
+
+    edge(tmp_path, script, work)
