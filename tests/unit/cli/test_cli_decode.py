@@ -173,7 +173,7 @@ def test_what_is_no_capture(content: bytes, tmp_path: Path, capsys: pytest.Captu
 
 def test_a_pipe_in_and_a_reader_that_leaves(tmp_path: Path) -> None:
     """From a pipe; and into one whose other end is closed: no complaint, the code that a shell has for it."""
-    program = f"import sys; from netlab.cli.app import main; sys.exit(main(['decode', {'-'!r}]))"
+    program = "import sys; from netlab.cli.app import main; sys.exit(main(['decode', '-']))"
     capture = http2_capture(tmp_path) + b"".join(pcapng.packet(0, 1, bytes(60)) for _ in range(5000))
     done = subprocess.run([sys.executable, "-c", program], input=capture, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
