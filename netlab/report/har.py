@@ -36,13 +36,14 @@ def _entry(variant: Variant) -> dict[str, Any]:
         "headersSize": -1,
         "bodySize": -1,
     }
+    method, headers = _asked(variant)
     first = variant.hops[0] if variant.hops else None
     return {
         "startedDateTime": datetime.fromtimestamp(variant.click_ns / 1e9, UTC).isoformat(
             timespec="milliseconds"
         ),
         "time": variant.total_ms,
-        "request": {"method": _method(variant), "url": variant.url, "queryString": [], **empty},
+        "request": {"url": variant.url, "queryString": [], **empty, "method": method, "headers": headers},
         "response": {
             "status": variant.status,
             "statusText": "",
@@ -59,11 +60,12 @@ def _entry(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _method(variant: Variant) -> str:
-    """As its packets have it; GET where no layer table says it."""
-    fields = [dict(row.fields) for table in variant.layers for row in table.rows if row.osi == "L7"]
-    lines = [one["request line"] for one in fields if "request line" in one]
-    return lines[0].split(" ")[0] if lines else "GET"
+def _asked(variant: Variant) -> tuple[str, list[dict[str, str]]]:
+    """Method and headers as the client's packets have them; GET and none where no layer table says it."""
+    rows = [row for table in variant.layers[:1] for row in table.rows if row.osi == "L7"]
+    fields = rows[0].fields if rows else ()
+    method = next((value.split(" ")[0] for name, value in fields if name == "request line"), "GET")
+    return method, [{"name": name, "value": value} for name, value in fields if name != "request line"]
 
 
 def _timings(variant: Variant) -> dict[str, float]:

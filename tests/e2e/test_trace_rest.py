@@ -87,6 +87,13 @@ def test_it_prints_the_story_and_takes_its_lab_down(traced: Traced) -> None:
     assert "bringing the lab" in traced.done.stderr
 
 
+def test_the_page_is_beside_the_data_and_can_be_made_again(traced: Traced) -> None:
+    again = traced.folder.parent / "again.html"
+    done = traced.lab.netlab("report", str(traced.folder), "--html", str(again))
+    assert done.status == 0, done
+    assert again.read_text() == (traced.folder / "report.html").read_text()
+
+
 def test_every_number_points_to_a_packet_that_says_so(traced: Traced) -> None:
     """The hops against the capture itself: frame ─► interface, addresses, TTL, time."""
     capture = traced.folder / traced.report["capture"]["file"]

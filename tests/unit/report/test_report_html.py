@@ -13,13 +13,19 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from netlab.report.har import har, hops_csv, spans_csv
-from netlab.report.html import plots, timeline, topology_map
+from netlab.report.html import ladder, plots, timeline, topology_map
 from netlab.report.html.markup import data, el
 from netlab.report.html.page import page
+from netlab.trace.deep import Deep
 from netlab.trace.findings import Findings
+from netlab.trace.leg import network
+from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
 from netlab.trace.story import Variant
 from tests.kit.html_run import HOSTILE, recorded
+from tests.kit.story import Story
+
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +138,19 @@ def test_waterfall_alone_is_a_drawing(told: tuple[Recording, Findings]) -> None:
     assert len(rows) == len(variant.spans)
 
 
+def test_ladder_shows_what_was_lost_and_what_was_sent_again(tmp_path: Path) -> None:
+    story = Story(tmp_path, lost=True).tell()
+    all_of = network(packets_of(story.wire.frames()))
+    legs = ladder.chosen(all_of, [])
+    shown = ladder.drawing(all_of, legs, story.click, "lost", Deep())
+    assert shown.count('class="step lost"') == 1
+    assert "lost after home-router" in shown
+    assert shown.count('class="step again"') == 1
+    assert re.search(r"again \(as \d+\)", shown)
+    lost = plots.losses(legs[0], all_of, legs[0].start_ns)
+    assert lost[-1][1] == 1.0, lost
+
+
 def test_throughput_and_thinning_keep_what_counts() -> None:
     points = plots.throughput([(0.0, 1000), (50.0, 2000), (100.0, 3000)], 10)
     assert sum(value for _, value in points) * 10 == pytest.approx(6000 * 8 / 1e3)  # ms × Mbit/s = kbit
@@ -145,6 +164,8 @@ def test_throughput_and_thinning_keep_what_counts() -> None:
 def test_har_timings_add_up(told: tuple[Recording, Findings]) -> None:
     log = har(variants_of(told))["log"]
     assert log["version"] == "1.2"
+    sent = {one["name"]: one["value"] for one in log["entries"][0]["request"]["headers"]}
+    assert TRACEPARENT.fullmatch(sent["traceparent"]), sent
     assert [one["response"]["status"] for one in log["entries"]] == [200, 200, 200]
     for entry in log["entries"]:
         parts = {name: value for name, value in entry["timings"].items() if name != "ssl"}
