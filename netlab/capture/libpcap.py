@@ -19,7 +19,7 @@ from netlab.errors import HostError, InputError, KernelError, LabError
 
 TIMEOUT_MS = 20  # how long the kernel fills a block of the ring before it hands it over
 _RING_BYTES = 2 * 1024 * 1024
-_LARGEST_RING_BYTES = 8 * 1024 * 1024  # 0.6 s at 100 Mbit/s, which a busy machine may not schedule us for
+_LARGEST_RING_BYTES = 32 * 1024 * 1024  # 2.5 s at 100 Mbit/s: a busy machine may not schedule us for long
 _FEW_RINGS_BYTES = 64 * 1024 * 1024  # where a few interfaces are captured, their rings are larger
 _SMALLEST_RING_BYTES = 512 * 1024  # two of libpcap's blocks: one to fill, one to read
 _ALL_RINGS_BYTES = 512 * 1024 * 1024  # the kernel takes this memory at once, and it can't be swapped
@@ -148,7 +148,7 @@ def _compile(handle: int, expression: str, program: Program) -> None:
 
 def ring_bytes(captures: int) -> int:
     """How large the kernel's ring of each of so many captures is: 2 MiB, more where they are few (up
-    to 8 MiB), less where they are many."""
+    to 32 MiB), less where they are many."""
     share = max(captures, 1)
     wanted = max(_RING_BYTES, min(_LARGEST_RING_BYTES, _FEW_RINGS_BYTES // share))
     return max(_SMALLEST_RING_BYTES, min(wanted, _ALL_RINGS_BYTES // share))

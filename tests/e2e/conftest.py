@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(f"t{secrets.token_hex(5)}", tmp_path)
     yield made
     for pid in made.processes():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was on its way out
+            os.kill(pid, signal.SIGKILL)
     made.assert_no_process()
     if made.state.exists():
         made.netlab("gc")

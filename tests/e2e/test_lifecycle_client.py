@@ -24,8 +24,9 @@ def test_a_request_is_run_captured_and_counted(lab: Lab, tmp_path: Path) -> None
     client = LabClient.connect(lab.name)
     offset = client.events_size()
     client.start_capture(tmp_path, ["a:eth0"])
-    assert client.status()["captures"] == [{"directory": str(tmp_path), "interfaces": ["a:eth0"]}]
-    with pytest.raises(LabError, match="running already"):
+    (running,) = client.status()["captures"]
+    assert (running["directory"], running["interfaces"]) == (str(tmp_path), ["a:eth0"]), running
+    with pytest.raises(LabError, match="writes to"):
         client.start_capture(tmp_path)
     events = client.run("a", GET)
     stopped = client.stop_capture()
