@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from netlab.model.addresses import NetworkText
 from netlab.model.units import DurationNs, RateBps
@@ -251,9 +251,22 @@ class Health(_Spec):
     fall: Annotated[int, Field(ge=1)] = 3
 
 
-class BalancerSpec(_Spec):
-    """A layer 4 balancer: splices TCP to the next healthy upstream, round robin.
+Algorithm = Literal[
+    "round-robin", "weighted", "least-connections", "ip-hash", "consistent-hash", "random", "two-choices"
+]
+Weights = tuple[Annotated[int, Field(ge=1)], ...]
 
+
+def _check_weights(algorithm: Algorithm, weights: Weights, upstreams: tuple[str, ...]) -> None:
+    """Raises ValueError where the weights don't fit."""
+    if len(weights) != (len(upstreams) if algorithm == "weighted" else 0):
+        raise ValueError("`weights` goes with `algorithm: weighted`, one for each upstream")
+
+
+class BalancerSpec(_Spec):
+    """A layer 4 balancer: splices TCP to a healthy upstream, chosen by `algorithm`.
+
+    `weights`: of `weighted`, one for each upstream. The hashes are of the client's address.
     `proxy_protocol`: tell the upstream who the client is, by a PROXY protocol v2 header (TCP).
     `udp`: pass UDP of the same port too, for QUIC: a connection stays with its upstream by its
     connection ID, also when the client's address changes.
@@ -262,13 +275,22 @@ class BalancerSpec(_Spec):
     kind: Literal["balancer"] = "balancer"
     listen: Port = 443
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
+    algorithm: Algorithm = "round-robin"
+    weights: Weights = ()
     proxy_protocol: StrictBool = False
     udp: StrictBool = False
     health: Health = Health()
 
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        _check_weights(self.algorithm, self.weights, self.upstreams)
+        if self.udp and self.algorithm in ("least-connections", "two-choices"):
+            raise ValueError(f"`{self.algorithm}` counts connections, which UDP does not have")
+        return self
+
 
 class Route(_Spec):
-    """Requests whose path starts with `path` go round robin to `upstreams`; the longest path wins.
+    """Requests whose path starts with `path` go to `upstreams`, by `algorithm`; the longest path wins.
 
     `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it;
     HTTP/3 needs it, and HTTP/2 without it is by prior knowledge.
@@ -276,8 +298,15 @@ class Route(_Spec):
 
     path: Annotated[str, Field(pattern="^/")] = "/"
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
+    algorithm: Algorithm = "round-robin"
+    weights: Weights = ()
     http: HttpVersion = "1.1"
     tls_name: str = ""
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        _check_weights(self.algorithm, self.weights, self.upstreams)
+        return self
 
 
 class ProxySpec(_Spec):

@@ -21,7 +21,7 @@ SESSIONS = 16_384
 _AT_ONCE = 64  # datagrams taken from one socket before others have their turn
 _DATAGRAM = 65_535
 
-Choose = Callable[[], str | None]
+Choose = Callable[[str], str | None]  # by the client's address
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class UdpSplice:
         """A session for a client that is new, or a connection that comes from a new address."""
         client = Flow("udp", key[2], listener.getsockname()[1], key[0], key[1])
         try:
-            upstream = self._routes.upstream_of(data) or self._choose()
+            upstream = self._routes.upstream_of(data) or self._choose(key[0])
         except RemoteProtocolError as error:
             self._ctx.emit("error", client, cause=str(error))
             return None

@@ -10,7 +10,7 @@ from netlab.net.context import RoleContext
 from netlab.net.sockets import address_port
 from netlab.net.stream import Stream, TcpStream
 from netlab.net.udp_splice import UdpSplice
-from netlab.policy.balance import RoundRobin
+from netlab.policy.balance import balance
 from netlab.policy.health import HealthMachine
 from netlab.proto.proxy_protocol import Header, encode
 
@@ -35,18 +35,23 @@ class _Balancer:
     def __init__(self, spec: BalancerSpec, ctx: RoleContext) -> None:
         self._spec = spec
         self._ctx = ctx
-        self._turns = RoundRobin(spec.upstreams)
+        self._turns = balance(spec.algorithm, spec.upstreams, spec.weights, ctx.rng)
         self._health = {
             upstream: HealthMachine(spec.health.rise, spec.health.fall) for upstream in spec.upstreams
         }
 
     async def handle(self, client: Stream, peer: Peer) -> None:
         assert isinstance(client, TcpStream)  # as this role listens without TLS
-        upstream = await self._upstream(client)
-        if upstream is None:
+        found = await self._upstream(client)
+        if found is None:
             self._ctx.emit("error", client.flow, cause="no upstream takes connections")
             client.abort()
             return
+        name, upstream = found
+        with self._turns.busy(name):
+            await self._pass(client, upstream)
+
+    async def _pass(self, client: TcpStream, upstream: TcpStream) -> None:
         try:
             if self._spec.proxy_protocol:
                 await upstream.write(encode(_header(client)))
@@ -55,9 +60,9 @@ class _Balancer:
             await upstream.close()
             self._ctx.emit("connection-closed", upstream.flow, cause="done")
 
-    async def _upstream(self, client: TcpStream) -> TcpStream | None:
+    async def _upstream(self, client: TcpStream) -> tuple[str, TcpStream] | None:
         """A connection to the first that takes one, from the one whose turn it is."""
-        for name in self._turns.order(self._usable()):
+        for name in self._turns.order(self._usable(), client.flow.remote):
             address, port = address_port(name)
             try:
                 stream = await self._ctx.connect(address, port, timeout_s=_CONNECT_S)
@@ -65,12 +70,12 @@ class _Balancer:
                 self._ctx.emit("error", client.flow, cause=f"{name}: {error or 'no answer in time'}")
                 continue
             self._ctx.emit("upstream-chosen", client.flow, upstream=name, upstream_flow=list(stream.flow))
-            return stream
+            return name, stream
         return None
 
-    def next_upstream(self) -> str | None:
-        """Whose turn it is, of those that are healthy."""
-        return self._turns.choose(self._usable())
+    def next_upstream(self, client: str) -> str | None:
+        """The upstream for a new client of that address, of those that are healthy."""
+        return self._turns.choose(self._usable(), client)
 
     def _usable(self) -> set[str]:
         return {upstream for upstream, health in self._health.items() if health.healthy}

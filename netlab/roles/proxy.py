@@ -21,7 +21,7 @@ from netlab.net.http_tunnel import pass_tunnel
 from netlab.net.pool import ConnectionPool
 from netlab.net.sockets import address_port
 from netlab.net.upstream import Target, UpstreamError
-from netlab.policy.balance import RoundRobin
+from netlab.policy.balance import Balance, balance
 from netlab.policy.forwarded import resolve
 from netlab.policy.jwt import Refused, Verifier
 from netlab.policy.tracing import child
@@ -50,7 +50,9 @@ class _Proxy:
         self._advertised = Advertised(spec.http, spec.hsts_s)
         # The longest path first, so that the first that fits is right.
         routes = sorted(spec.routes, key=lambda route: len(route.path), reverse=True)
-        self._routes = [(route, RoundRobin(route.upstreams)) for route in routes]
+        self._routes = [
+            (route, balance(route.algorithm, route.upstreams, route.weights, ctx.rng)) for route in routes
+        ]
 
     async def close(self) -> None:
         await self._pool.close()
@@ -83,7 +85,7 @@ class _Proxy:
         self._ctx.emit("jwt-refused", cause=verdict.cause, traceparent=exchange.traceparent)
         await self._say(exchange, 401, verdict.cause, ("WWW-Authenticate", verdict.challenge))
 
-    def _route(self, path: str) -> tuple[Route, RoundRobin] | None:
+    def _route(self, path: str) -> tuple[Route, Balance] | None:
         return next((pair for pair in self._routes if path.startswith(pair[0].path)), None)
 
     def _head(self, exchange: Exchange, subject: str) -> RequestHead:
@@ -101,14 +103,16 @@ class _Proxy:
         inside = request.with_headers(request.headers.without("x-auth-subject"))
         return forwarded_head(inside, added, self._ctx.launch.node)
 
-    async def _forward(self, exchange: Exchange, head: RequestHead, found: tuple[Route, RoundRobin]) -> None:
+    async def _forward(self, exchange: Exchange, head: RequestHead, found: tuple[Route, Balance]) -> None:
         """To the upstream whose turn it is. While nothing has been sent, the next may be tried: a request
         that no server saw can be repeated whatever its method."""
         route, turns = found
         failure = UpstreamError(f"none of {', '.join(route.upstreams)} answers")
-        for upstream in turns.order(route.upstreams):
+        client = resolve(exchange.peer.address, exchange.request.headers, self._spec.trusted).client
+        for upstream in turns.order(route.upstreams, client):
             try:
-                await self._exchange(exchange, head, route, upstream)
+                with turns.busy(upstream):
+                    await self._exchange(exchange, head, route, upstream)
             except UpstreamError as error:
                 self._ctx.emit("error", cause=str(error))
                 failure = error

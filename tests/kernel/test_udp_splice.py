@@ -67,7 +67,7 @@ async def _spread_and_moved(directory: Path) -> None:
     loop = asyncio.get_running_loop()
     clients = [udp(f"127.9.1.{number}") for number in (1, 2, 3)]
     try:
-        async with splicing(directory, 47443, lambda: next(turns)) as role:
+        async with splicing(directory, 47443, lambda _: next(turns)) as role:
             at = ("127.9.0.9", 47443)  # any of the node's addresses; answers come from it
             for number, client in enumerate(clients[:2]):
                 await loop.sock_sendto(client, long(b"original", b"c"), at)
@@ -103,7 +103,7 @@ async def _room(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     try:
         name = f"{SERVERS[0]}:{server.getsockname()[1]}"
-        async with splicing(directory, 47444, lambda: name, sessions=2) as role:
+        async with splicing(directory, 47444, lambda _: name, sessions=2) as role:
             for client in clients:
                 await loop.sock_sendto(client, b"\x40hello", ("127.0.0.1", 47444))
                 await received(server)
