@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-decode bench-netem docs clean
+.PHONY: help setup setup-tests demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-decode bench-netem docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -19,7 +19,10 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports
 
-test: lint  ## every check and test: unit, kernel, end to end, and netem in a guest kernel (root)
+setup-tests:
+	@scripts/setup tests
+
+test: setup-tests lint  ## every check and test: unit, kernel, end to end, and netem in a guest kernel (root)
 	$(PY) -m pytest
 	@if grep -qx VERSION_CODENAME=bookworm /etc/os-release && [ "$$(uname -m)" = x86_64 ]; \
 	then $(MAKE) --no-print-directory test-netem; \
