@@ -289,17 +289,30 @@ class BalancerSpec(_Spec):
         return self
 
 
+class Passive(_Spec):
+    """Passive checks: after `failures` requests in a row that failed (0: never) an upstream is left alone for
+    `ejection`; at most `percent` of the upstreams at once."""
+
+    failures: Annotated[int, Field(ge=0)] = 0
+    ejection_ns: DurationNs = Field(10_000_000_000, alias="ejection")
+    percent: Annotated[int, Field(ge=0, le=100)] = 50
+
+
 class Route(_Spec):
     """Requests whose path starts with `path` go to `upstreams`, by `algorithm`; the longest path wins.
 
     `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it;
-    HTTP/3 needs it, and HTTP/2 without it is by prior knowledge.
+    HTTP/3 needs it, and HTTP/2 without it is by prior knowledge. `next_upstream`: after which failures a
+    request that may be repeated (RFC 9110 section 9.2.2) and has no body goes to the next one; a request that
+    no upstream saw always does.
     """
 
     path: Annotated[str, Field(pattern="^/")] = "/"
     upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
     algorithm: Algorithm = "round-robin"
     weights: Weights = ()
+    next_upstream: tuple[Literal["error", "timeout", "http_5xx"], ...] = ()
+    passive: Passive = Passive()
     http: HttpVersion = "1.1"
     tls_name: str = ""
 

@@ -18,10 +18,11 @@ from netlab.net.http_gateway import (
 )
 from netlab.net.http_listen import Advertised, listen_http
 from netlab.net.http_tunnel import pass_tunnel
-from netlab.net.pool import ConnectionPool
+from netlab.net.pool import IDEMPOTENT, ConnectionPool
 from netlab.net.sockets import address_port
 from netlab.net.upstream import Target, UpstreamError
-from netlab.policy.balance import Balance, balance
+from netlab.policy.balance import balance
+from netlab.policy.ejection import Ejections
 from netlab.policy.forwarded import resolve
 from netlab.policy.jwt import Refused, Verifier
 from netlab.policy.tracing import child
@@ -40,6 +41,32 @@ async def serve(spec: ProxySpec, ctx: RoleContext) -> None:
     await proxy.close()
 
 
+class _Upstreams:
+    """A route's upstreams: whose turn it is, and who is left alone."""
+
+    def __init__(self, route: Route, ctx: RoleContext) -> None:
+        self.route = route
+        self._ctx = ctx
+        self.turns = balance(route.algorithm, route.upstreams, route.weights, ctx.rng)
+        passive = route.passive
+        seconds = passive.ejection_ns / 1e9
+        self._ejections = Ejections(route.upstreams, passive.failures, seconds, passive.percent)
+
+    def order(self, client: str) -> list[str]:
+        """Whom to try one after another."""
+        return self.turns.order(self._ejections.usable(self._ctx.now()), client)
+
+    def result(self, upstream: str, cause: str) -> None:
+        """How a request to it went; no cause means well."""
+        if self._ejections.result(upstream, not cause, self._ctx.now()):
+            self._ctx.emit("health-changed", upstream=upstream, healthy=False, cause=cause)
+
+    def repeats(self, exchange: Exchange, failure: str) -> bool:
+        """Whether the next may be tried after this failure of a request that was sent."""
+        repeatable = exchange.request.method in IDEMPOTENT and not exchange.has_body and not exchange.protocol
+        return repeatable and failure in self.route.next_upstream
+
+
 class _Proxy:
     def __init__(self, spec: ProxySpec, ctx: RoleContext) -> None:
         self._spec = spec
@@ -50,9 +77,7 @@ class _Proxy:
         self._advertised = Advertised(spec.http, spec.hsts_s)
         # The longest path first, so that the first that fits is right.
         routes = sorted(spec.routes, key=lambda route: len(route.path), reverse=True)
-        self._routes = [
-            (route, balance(route.algorithm, route.upstreams, route.weights, ctx.rng)) for route in routes
-        ]
+        self._routes = [_Upstreams(route, ctx) for route in routes]
 
     async def close(self) -> None:
         await self._pool.close()
@@ -75,18 +100,18 @@ class _Proxy:
                 return
             subject = verdict.subject
             self._ctx.emit("jwt-accepted", subject=subject, traceparent=exchange.traceparent)
-        turns = self._route(request.path)
-        if turns is None:
+        upstreams = self._route(request.path)
+        if upstreams is None:
             await self._say(exchange, 404, f"no route for {request.path}")
             return
-        await self._forward(exchange, self._head(exchange, subject), turns)
+        await self._forward(exchange, self._head(exchange, subject), upstreams)
 
     async def _refuse(self, exchange: Exchange, verdict: Refused) -> None:
         self._ctx.emit("jwt-refused", cause=verdict.cause, traceparent=exchange.traceparent)
         await self._say(exchange, 401, verdict.cause, ("WWW-Authenticate", verdict.challenge))
 
-    def _route(self, path: str) -> tuple[Route, Balance] | None:
-        return next((pair for pair in self._routes if path.startswith(pair[0].path)), None)
+    def _route(self, path: str) -> _Upstreams | None:
+        return next((one for one in self._routes if path.startswith(one.route.path)), None)
 
     def _head(self, exchange: Exchange, subject: str) -> RequestHead:
         request = exchange.request
@@ -103,36 +128,48 @@ class _Proxy:
         inside = request.with_headers(request.headers.without("x-auth-subject"))
         return forwarded_head(inside, added, self._ctx.launch.node)
 
-    async def _forward(self, exchange: Exchange, head: RequestHead, found: tuple[Route, Balance]) -> None:
+    async def _forward(self, exchange: Exchange, head: RequestHead, upstreams: _Upstreams) -> None:
         """To the upstream whose turn it is. While nothing has been sent, the next may be tried: a request
-        that no server saw can be repeated whatever its method."""
-        route, turns = found
+        that no server saw can be repeated whatever its method; others where the route says so."""
+        route = upstreams.route
         failure = UpstreamError(f"none of {', '.join(route.upstreams)} answers")
         client = resolve(exchange.peer.address, exchange.request.headers, self._spec.trusted).client
-        for upstream in turns.order(route.upstreams, client):
+        order = upstreams.order(client)
+        for upstream in order:
+            repeats = upstream != order[-1] and upstreams.repeats(exchange, "http_5xx")
             try:
-                with turns.busy(upstream):
-                    await self._exchange(exchange, head, route, upstream)
+                with upstreams.turns.busy(upstream):
+                    status = await self._exchange(exchange, head, route, upstream, repeats)
             except UpstreamError as error:
                 self._ctx.emit("error", cause=str(error))
+                upstreams.result(upstream, str(error))
                 failure = error
-                if exchange.begun or not error.unsent:
+                kind = "timeout" if error.status == 504 else "error"
+                if exchange.begun or not (error.unsent or upstreams.repeats(exchange, kind)):
                     break
             else:
-                return
+                upstreams.result(upstream, f"it answered {status}" if status >= 500 else "")
+                if not (repeats and status >= 500):
+                    return
         await self._give_up(exchange, failure)
 
-    async def _exchange(self, exchange: Exchange, head: RequestHead, route: Route, upstream: str) -> None:
+    async def _exchange(
+        self, exchange: Exchange, head: RequestHead, route: Route, upstream: str, repeats: bool
+    ) -> int:
+        """The status. One of 500 and more is not passed on where the request `repeats`."""
         self._ctx.emit("upstream-chosen", upstream=upstream, traceparent=exchange.traceparent)
         tls = TlsClient() if route.tls_name else None
         target = Target(*address_port(upstream), tls, route.tls_name, (route.http,))
         if exchange.protocol:
             await pass_tunnel(self._ctx, self._pool, exchange, head, target)
-            return
+            return 200
         async with self._pool.exchange(target, outgoing(exchange, head)) as response:
-            body = await response_body(exchange.request, response)
-            answer = self._advertised.on(exchange, relayed_head(response.head))
-            await relay(exchange, response, answer, body)
+            status = response.head.status
+            if not (repeats and status >= 500):
+                body = await response_body(exchange.request, response)
+                answer = self._advertised.on(exchange, relayed_head(response.head))
+                await relay(exchange, response, answer, body)
+            return status
 
     async def _give_up(self, exchange: Exchange, failure: UpstreamError) -> None:
         if exchange.begun:
