@@ -1,0 +1,67 @@
+"""Role specs: what a user writes about a process in a node. A closed set plus `command`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from netlab.model.roles.app import AppSpec, DatabaseSpec
+from netlab.model.roles.balancer import BalancerSpec
+from netlab.model.roles.balancing import Algorithm, Health, Passive, Weights
+from netlab.model.roles.cdn import CacheKey, CdnSpec
+from netlab.model.roles.client import ClientSpec, Request, Subscription
+from netlab.model.roles.dns import NameserverSpec, Record, ResolverSpec, Zone
+from netlab.model.roles.others import CommandSpec, DatagramsSpec, OcspSpec
+from netlab.model.roles.proxy import ProxySpec, Route
+from netlab.model.roles.spec import HttpVersion, Port, TlsVersion, Upstream
+from netlab.model.roles.tls import CertificateFault, Pool, Quic, TlsClient, TlsServer
+
+RoleSpec = Annotated[
+    ClientSpec
+    | ResolverSpec
+    | NameserverSpec
+    | CdnSpec
+    | BalancerSpec
+    | ProxySpec
+    | AppSpec
+    | DatabaseSpec
+    | OcspSpec
+    | DatagramsSpec
+    | CommandSpec,
+    Field(discriminator="kind"),
+]
+
+__all__ = [
+    "Algorithm",
+    "AppSpec",
+    "BalancerSpec",
+    "CacheKey",
+    "CdnSpec",
+    "CertificateFault",
+    "ClientSpec",
+    "CommandSpec",
+    "DatabaseSpec",
+    "DatagramsSpec",
+    "Health",
+    "HttpVersion",
+    "NameserverSpec",
+    "OcspSpec",
+    "Passive",
+    "Pool",
+    "Port",
+    "ProxySpec",
+    "Quic",
+    "Record",
+    "Request",
+    "ResolverSpec",
+    "RoleSpec",
+    "Route",
+    "Subscription",
+    "TlsClient",
+    "TlsServer",
+    "TlsVersion",
+    "Upstream",
+    "Weights",
+    "Zone",
+]

@@ -1,0 +1,54 @@
+"""A CDN's edge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool
+
+from netlab.model.addresses import NetworkText
+from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
+from netlab.model.roles.tls import Pool, TlsServer
+from netlab.model.units import DurationNs
+
+
+class CacheKey(Spec):
+    """What requests must have in common, beside the authority and the path, to be answered by one stored
+    response. `query`: whether its parameters count; `keep`: those alone that do (empty: all); `drop`: those
+    that don't. `headers`, `cookies`: names of those that count too."""
+
+    query: StrictBool = True
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ()
+
+
+class CdnSpec(Spec):
+    """A CDN edge: TLS to the client, a shared cache (RFC 9111), TLS to the origin.
+
+    `names`: what it serves and has certificates for. `http`: the versions it speaks to clients.
+    `origin`: where misses go; `origin_name` the name that the origin's certificate must carry (and its
+    SNI); `origin_http` the version spoken to it. `hsts_s`: for how many seconds clients shall come by TLS
+    only (RFC 6797); 0: nothing is said.
+
+    `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
+    of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
+    `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
+    used while the origin fails, where responses don't say (RFC 5861).
+    """
+
+    kind: Literal["cdn"] = "cdn"
+    listen: Port = 443
+    names: tuple[str, ...]
+    http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
+    tls: TlsServer = TlsServer()
+    origin: Upstream
+    origin_name: str
+    origin_http: HttpVersion = "1.1"
+    pool: Pool = Pool()
+    hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
+    cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    key: CacheKey = CacheKey()
+    purge: tuple[NetworkText, ...] = ()
+    stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")
