@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option is how typer has them
     scenario: Annotated[str, typer.Argument(help="Which; --list names them.", metavar="SCENARIO")] = "",
     topology: Annotated[
-        str, typer.Option(help="A topology file, or the name of a shipped one.", metavar="FILE")
-    ] = "internet",
+        str,
+        typer.Option(help="A topology file, or the name of a shipped one (the scenario's).", metavar="FILE"),
+    ] = "",
     http: Annotated[
         str, typer.Option(help="Only these versions of HTTP: 1.1, 2, 3.", metavar="VERSIONS")
     ] = "",
@@ -60,7 +61,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option is how typer h
         raise InputError("which scenario?", f"one of {', '.join(SCENARIOS)}")
     wanted = outcome.scenario(scenario)
     options = Options(
-        find(topology),
+        find(topology or wanted.topology),
         lab,
         out,
         keep,

@@ -57,6 +57,7 @@ class Scenario:
     repeats: int = 1
     interfaces: Callable[[Topology], Sequence[str]] | None = None
     cold: bool = False  # caches of resolvers and edges are emptied first
+    topology: str = "internet"  # the shipped one that it is made for
     needs: Mapping[str, str] = field(default_factory=dict)  # node ─► why; a topology without it is refused
     check_more: Callable[[Topology], object] | None = None  # raises InputError
 
@@ -76,7 +77,7 @@ class Scenario:
         """Raises InputError where the topology lacks a node that the scenario works with."""
         for node, why in self.needs.items():
             if node not in topology.nodes:
-                remedy = f"{nearest(node, topology.nodes, 'nodes')}; the topology `internet` has it"
+                remedy = f"{nearest(node, topology.nodes, 'nodes')}; the topology `{self.topology}` has it"
                 raise InputError(f"scenario {self.name} needs a node {node}: {why}", remedy)
         if self.check_more is not None:
             self.check_more(topology)
