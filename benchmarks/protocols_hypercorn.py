@@ -1,5 +1,5 @@
-"""The peer of the protocol benchmarks: hypercorn with the app role's answer to GET /health, over any
-version. Arguments: port, loop (asyncio, uvloop), and a certificate and key for TLS and QUIC."""
+"""The peer of the benchmarks: hypercorn with the app role's answer to GET /health, over any version; /cached
+may be stored. Arguments: port, loop (asyncio, uvloop), and a certificate and key for TLS and QUIC."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ _HEADERS = [
     (b"ETag", b'"a29ee2b15c494311c52521766e44af56a3ad2248"'),
     (b"Content-Length", str(len(_BODY)).encode()),
 ]
+_STORABLE = [
+    (b"Cache-Control", b"max-age=3600") if name == b"Cache-Control" else (name, value)
+    for name, value in _HEADERS
+]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -21,7 +25,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    headers = _STORABLE if scope["path"] == "/cached" else _HEADERS
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": _BODY})
 
 

@@ -81,9 +81,10 @@ def role(name: str, spec: RoleSpec, port: int, **launch: Any) -> Iterator[Side]:
 
 
 @contextmanager
-def program(name: str, argv: list[str], port: int) -> Iterator[Side]:
-    """Another server."""
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+def program(name: str, argv: list[str], port: int, *, quiet: bool = False) -> Iterator[Side]:
+    """Another server. `quiet`: nothing of its standard error is shown."""
+    errors = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=errors)
     try:
         _wait_for(port, process)
         yield Side(name, port, process.pid)
