@@ -12,6 +12,7 @@ from netlab.model.roles.balancing import Algorithm, Health, Passive, Weights
 from netlab.model.roles.cdn import CacheKey, CdnSpec
 from netlab.model.roles.client import ClientSpec, Request, Subscription
 from netlab.model.roles.dns import NameserverSpec, Record, ResolverSpec, Zone
+from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.others import CommandSpec, DatagramsSpec, OcspSpec
 from netlab.model.roles.proxy import ProxySpec, Route
 from netlab.model.roles.spec import HttpVersion, Port, TlsVersion, Upstream
@@ -52,6 +53,7 @@ __all__ = [
     "Port",
     "ProxySpec",
     "Quic",
+    "RateLimit",
     "Record",
     "Request",
     "ResolverSpec",
