@@ -5,46 +5,57 @@ HTTP/1.1 has one stream at a time, with id 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 class Headers(tuple[tuple[str, str], ...]):
     """Header fields in order, names as they were on the wire; lookups ignore case (RFC 9110 section 5.1)."""
 
-    __slots__ = ()
+    _found: dict[str, list[str]]  # made by the first lookup: a request's fields are looked at many times
+
+    @property
+    def _by_name(self) -> dict[str, list[str]]:
+        try:
+            return self._found
+        except AttributeError:
+            found: dict[str, list[str]] = {}
+            for key, value in self:
+                found.setdefault(key.lower(), []).append(value)
+            self._found = found
+            return found
 
     def get(self, name: str, default: str = "") -> str:
         """The value of `name`, several lines joined by ", " (RFC 9110 section 5.3)."""
-        values = self.all(name)
+        values = self._by_name.get(name.lower())
         return ", ".join(values) if values else default
 
     def all(self, name: str) -> list[str]:
         """The value of each line called `name`."""
-        wanted = name.lower()
-        return [value for key, value in self if key.lower() == wanted]
+        return list(self._by_name.get(name.lower(), ()))
 
     def has(self, name: str) -> bool:
-        return bool(self.all(name))
+        return name.lower() in self._by_name
 
     def without(self, *names: str) -> Headers:
         dropped = {name.lower() for name in names}
-        return Headers((key, value) for key, value in self if key.lower() not in dropped)
+        kept = [field for field in self if field[0].lower() not in dropped]
+        return Headers(kept) if len(kept) < len(self) else self
 
     def plus(self, name: str, value: str) -> Headers:
         return Headers((*self, (name, value)))
 
     def having(self, name: str, value: str) -> Headers:
         """With `name` set to `value` and nothing else, in its old place or at the end."""
-        if not self.has(name):
-            return self.plus(name, value)
-        wanted, first = name.lower(), True
-        fields: list[tuple[str, str]] = []
-        for key, old in self:
-            if key.lower() != wanted:
-                fields.append((key, old))
+        wanted, fields = name.lower(), list[tuple[str, str]]()
+        first = True
+        for field in self:
+            if field[0].lower() != wanted:
+                fields.append(field)
             elif first:
-                fields.append((key, value))
+                fields.append((field[0], value))
                 first = False
+        if first:
+            fields.append((name, value))
         return Headers(fields)
 
 
@@ -101,7 +112,10 @@ class RequestHead:
         return self.target.partition("?")[0]
 
     def with_headers(self, headers: Headers) -> RequestHead:
-        return replace(self, headers=headers)
+        # Not by dataclasses.replace, which takes three times as long.
+        return RequestHead(
+            self.method, self.target, headers, self.stream, self.version, self.scheme, self.protocol
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ class ResponseHead:
         return self.status < 200
 
     def with_headers(self, headers: Headers) -> ResponseHead:
-        return replace(self, headers=headers)
+        return ResponseHead(self.status, headers, self.reason, self.stream, self.version)
 
 
 @dataclass(frozen=True, slots=True)
