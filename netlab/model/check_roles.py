@@ -53,6 +53,8 @@ def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:
     match spec:
         case CdnSpec():
             yield ("origin",), spec.origin
+            if spec.shield is not None:
+                yield ("shield",), spec.shield
         case AppSpec(database=str(database)):
             yield ("database",), database
         case DatagramsSpec() if spec.to:

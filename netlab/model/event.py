@@ -59,6 +59,7 @@ EVENTS: dict[str, str] = {
     "cache-hit": "the cache answered; key, age_s, traceparent",
     "cache-miss": "the cache could not answer; key, cause, traceparent",
     "cache-stored": "a response went into the cache; key, lifetime_s, traceparent",
+    "shield-failed": "a shield can't be reached, so the origin is asked instead; shield, cause",
     "upstream-chosen": "a balancer or proxy chose an upstream; upstream",
     "health-changed": "an upstream became healthy or unhealthy; upstream, healthy, cause",
     "jwt-accepted": "a token was verified; subject, traceparent",

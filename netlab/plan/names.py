@@ -69,7 +69,9 @@ class Names:
         """`spec` with every name of a node replaced by an address."""
         match spec:
             case CdnSpec():
-                return spec.model_copy(update={"origin": self.upstream(caller, spec.origin)})
+                shield = self.upstream(caller, spec.shield) if spec.shield is not None else None
+                told = {"origin": self.upstream(caller, spec.origin), "shield": shield}
+                return spec.model_copy(update=told)
             case AppSpec(database=str(database)):
                 return spec.model_copy(update={"database": self.upstream(caller, database)})
             case DatagramsSpec() if spec.to:

@@ -1,5 +1,5 @@
 """The application server: users from the database, as JSON with validators (guide 3.7); channels (guide
-6.2 to 6.5); bodies to measure with."""
+6.2 to 6.5); bodies to measure with, and to cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from netlab.model.roles import AppSpec
 from netlab.net.answers import answer_json, refuse, to_json
+from netlab.net.cached_bodies import answer_cached
 from netlab.net.channel import Channels
 from netlab.net.channel_http import ChannelResources
 from netlab.net.context import RoleContext
@@ -62,7 +63,7 @@ class _App:
         if request.path.startswith("/channels/"):
             await self._channels.handle(exchange)
             return
-        if await self._samples.handle(exchange):
+        if await self._samples.handle(exchange) or await answer_cached(exchange):
             return
         user = _USER.fullmatch(request.path)
         if user is None and request.path != "/health":

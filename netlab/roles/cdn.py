@@ -8,14 +8,14 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from netlab.model.roles import CdnSpec, TlsClient
+from netlab.model.roles import CdnSpec
 from netlab.net.body_copy import BodyCopy
 from netlab.net.context import RoleContext
+from netlab.net.edge_origin import CONDITIONS, Origin
 from netlab.net.exchange import Exchange
 from netlab.net.flight import Flight, FromCache, Passing
 from netlab.net.http_gateway import (
     WHOLE,
-    forwarded_head,
     host_of,
     is_short,
     outgoing,
@@ -25,36 +25,19 @@ from netlab.net.http_gateway import (
     response_body,
 )
 from netlab.net.http_listen import Advertised, listen_http
-from netlab.net.http_tunnel import pass_tunnel
-from netlab.net.pool import ConnectionPool
 from netlab.net.shared_body import SharedBody
-from netlab.net.sockets import address_port
-from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
+from netlab.net.upstream import Outgoing, Response, UpstreamError
 from netlab.policy.cache import Cache, Hit, Miss, Revalidate
 from netlab.policy.cache_answer import answer
 from netlab.policy.cache_control import request_directives
 from netlab.policy.cache_key import Key, KeySettings
 from netlab.policy.cache_status import forwarded, hit, marked
-from netlab.policy.cdn_loop import is_loop, with_loop
+from netlab.policy.cdn_loop import is_loop
 from netlab.policy.purge import is_soft, purge_condition
 from netlab.policy.stored import Stored, is_error, shareable, storable
-from netlab.policy.tracing import child
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 
 _LARGEST_SHARE = 8  # of the cache that one response may take: one part in so many
-_CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
-# What origins are known to obey and no cache key has: whoever sets them would decide what others get.
-_UNKEYED = (
-    "x-forwarded-server",
-    "x-forwarded-port",
-    "x-forwarded-scheme",
-    "x-host",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-)
 
 
 async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
@@ -73,13 +56,12 @@ class _Edge:
         self._names = frozenset(name.lower() for name in spec.names)
         self._cache = Cache(spec.cache_bytes, KeySettings(**spec.key.model_dump()))
         self._largest = spec.cache_bytes // _LARGEST_SHARE
-        self._pool = ConnectionPool(ctx, spec.pool)
         self._advertised = Advertised(spec.http, spec.hsts_s)
-        self._origin = Target(*address_port(spec.origin), TlsClient(), spec.origin_name, (spec.origin_http,))
+        self._origin = Origin(ctx, spec)
         self._flights: dict[Key, Flight] = {}
 
     async def close(self) -> None:
-        await self._pool.close()
+        await self._origin.close()
 
     async def _say(self, exchange: Exchange, status: int, text: str) -> None:
         """An answer of the edge's own."""
@@ -96,8 +78,7 @@ class _Edge:
             return
         try:
             if exchange.protocol:
-                head = self._head(request, exchange.peer.address)
-                await pass_tunnel(self._ctx, self._pool, exchange, head, self._origin)
+                await self._origin.tunnel(exchange)
             elif request.method == "PURGE":
                 await self._purge(exchange)
             else:
@@ -156,23 +137,6 @@ class _Edge:
 
     def _own(self, exchange: Exchange, head: ResponseHead, status: str) -> ResponseHead:
         return self._advertised.on(exchange, marked(head, self._ctx.launch.node, status))
-
-    def _head(
-        self, request: RequestHead, address: str, found: Revalidate | Miss | None = None
-    ) -> RequestHead:
-        """What goes to the origin."""
-        added = (
-            ("X-Forwarded-For", address),
-            ("X-Forwarded-Proto", "https"),
-            ("CDN-Loop", with_loop(request.headers, self._ctx.launch.node)),
-            ("traceparent", child(request.headers.get("traceparent"), self._ctx.rng)),
-        )
-        head = forwarded_head(request, added, self._ctx.launch.node)
-        headers = head.headers.without(*_UNKEYED)
-        if isinstance(found, Revalidate):
-            # Our own conditions replace the client's, which are answered from what we have then.
-            headers = Headers((*headers.without(*_CONDITIONS), *found.stored.validators))
-        return head.with_headers(headers)
 
     # A request that others may wait for too.
 
@@ -234,11 +198,11 @@ class _Edge:
     async def _fetch(self, flight: Flight, found: Revalidate | Miss, address: str) -> None:
         """Raises UpstreamError."""
         asked_at = time.time()
-        head = self._head(flight.request, address, found)
+        head = self._origin.head(flight.request, address, found)
         if isinstance(found, Miss):
-            head = head.with_headers(head.headers.without(*_CONDITIONS))
+            head = head.with_headers(head.headers.without(*CONDITIONS))
         try:
-            async with self._pool.exchange(self._origin, Outgoing(head)) as response:
+            async with self._origin.exchange(Outgoing(head)) as response:
                 settled = self._settled(flight.request, found, response.head, asked_at)
                 if settled is not None:
                     await response.read()
@@ -328,9 +292,9 @@ class _Edge:
 
     async def _ask_alone(self, exchange: Exchange, found: Revalidate | Miss) -> None:
         asked_at = time.time()
-        head = self._head(exchange.request, exchange.peer.address, found)
+        head = self._origin.head(exchange.request, exchange.peer.address, found)
         try:
-            async with self._pool.exchange(self._origin, outgoing(exchange, head)) as response:
+            async with self._origin.exchange(outgoing(exchange, head)) as response:
                 settled = self._settled(exchange.request, found, response.head, asked_at)
                 if settled is not None:
                     await response.read()
@@ -380,7 +344,7 @@ def _is_plain(request: RequestHead, found: Revalidate | Miss) -> bool:
     """Whether the answer may be another request's too."""
     if request.method != "GET" or found.cause in {"request", "partial"}:
         return False
-    conditional = any(request.headers.has(name) for name in _CONDITIONS)
+    conditional = any(request.headers.has(name) for name in CONDITIONS)
     if isinstance(found, Miss) and conditional:
         return False
     return not request_directives(request.headers).keys() & {"no-cache", "no-store"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.kit.origin import AUTHORITY, IDENTITY, NAME, Site, site
 from tests.kit.roles_in_process import Running, running
 
 PORT = 8443
+_TRUST = {"trust_pem": AUTHORITY.root_pem, "identity": IDENTITY}
 Script = Callable[[str, Stream], Awaitable[None]]  # a request's head, and where the answer goes
 
 
@@ -26,7 +28,15 @@ class Edge:
     """`asked`: the heads of the requests that the origin got."""
 
     role: Running
+    spec: CdnSpec
     asked: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def beside(self, node: str, port: int, **spec: Any) -> AsyncIterator[Edge]:
+        """Another edge before the same origin."""
+        described = self.spec.model_copy(update={"listen": port, **spec})
+        async with running(_serve, described, self.role.path.parent, node, (), **_TRUST) as role:
+            yield Edge(role, described, self.asked)
 
     async def open(self, data: bytes) -> asyncio.StreamWriter:
         """A connection on which `data` has been sent, and of which nobody reads."""
@@ -43,7 +53,9 @@ class Edge:
 
     async def _sent(self, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = ssl.create_default_context(cadata=AUTHORITY.root_pem)
-        reader, writer = await asyncio.open_connection("127.0.0.1", PORT, ssl=context, server_hostname=NAME)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.spec.listen, ssl=context, server_hostname=NAME
+        )
         writer.write(data)
         return reader, writer
 
@@ -79,6 +91,10 @@ def http(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+async def _serve(spec: CdnSpec, ctx: RoleContext, _: tuple[str, ...]) -> None:
+    await cdn.serve(spec, ctx)
+
+
 def edge(directory: Path, script: Script, work: Callable[[Edge], Awaitable[None]], **spec: Any) -> None:
     """Run `work` beside the edge; each request that it sends on is answered by `script`."""
 
@@ -101,14 +117,10 @@ def edge(directory: Path, script: Script, work: Callable[[Edge], Awaitable[None]
         tls = made.server.ctx.tls_server(TlsServer())
         port = await made.server.ctx.listen(0, origin, tls=tls)
 
-        async def serve(spec: CdnSpec, ctx: RoleContext, _: tuple[str, ...]) -> None:
-            await cdn.serve(spec, ctx)
-
         described = CdnSpec(
             listen=PORT, names=(NAME,), http=("1.1",), origin=f"127.0.0.1:{port}", origin_name=NAME, **spec
         )
-        trust = {"trust_pem": AUTHORITY.root_pem, "identity": IDENTITY}
-        async with running(serve, described, directory, "cdn", (), **trust) as role:
-            await work(Edge(role, asked))
+        async with running(_serve, described, directory, "cdn", (), **_TRUST) as role:
+            await work(Edge(role, described, asked))
 
     site(directory, main)

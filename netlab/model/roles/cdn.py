@@ -32,6 +32,9 @@ class CdnSpec(Spec):
     SNI); `origin_http` the version spoken to it. `hsts_s`: for how many seconds clients shall come by TLS
     only (RFC 6797); 0: nothing is said.
 
+    `shield`: another cdn that misses go to, under the first of `names`; where it can't be reached, the
+    origin is asked. `trusted`: networks of edges whose X-Forwarded-For is believed, for a shield.
+
     `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
     of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
     `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
@@ -40,12 +43,14 @@ class CdnSpec(Spec):
 
     kind: Literal["cdn"] = "cdn"
     listen: Port = 443
-    names: tuple[str, ...]
+    names: Annotated[tuple[str, ...], Field(min_length=1)]
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     origin: Upstream
     origin_name: str
     origin_http: HttpVersion = "1.1"
+    shield: Upstream | None = None
+    trusted: tuple[NetworkText, ...] = ()
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
     cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
