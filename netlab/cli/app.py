@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ps": ("ps", "Show labs, their nodes and roles."),
     "exec": ("exec_", "Run a command in a node."),
     "shell": ("shell", "Open a shell in a node."),
+    "role": ("role", "Show and change settings of running roles."),
     "link": ("link", "Show and change links of a running lab."),
     "capture": ("capture", "Capture what crosses interfaces of a running lab."),
     "logs": ("logs", "Show what roles wrote."),

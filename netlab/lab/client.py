@@ -6,7 +6,7 @@ import math
 import select
 import socket
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -97,6 +97,21 @@ class LabClient:
         """End a role and start it again, cold; returns when it is ready. Raises RoleError if it fails."""
         for _ in self.converse({"op": "restart", "node": node, "role": role}, timeout_s):
             pass
+
+    def role(self, role: str) -> list[dict[str, Any]]:
+        """The roles of a NODE, or the one that NODE.ROLE names: node, role, kind, state, pid, status, spec,
+        and the settings that have been changed since it started. Raises InputError where there is none."""
+        found: list[dict[str, Any]] = self.ask({"op": "role-show", "role": role})
+        return found
+
+    def set_role(self, role: str, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Change settings of a running role, until it ends; the role, with their values "before".
+
+        `role`: NODE.ROLE, or NODE where it has one role. Raises InputError where it is unknown or knows no
+        such setting, LabError where it does not run.
+        """
+        changed: dict[str, Any] = self.ask({"op": "role-set", "role": role, "settings": dict(settings)})
+        return changed
 
     def start_capture(
         self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = "", snaplen: int = 0

@@ -11,53 +11,26 @@ import signal
 import socket
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from netlab.errors import LabError, NetlabError
 from netlab.lab import sandbox
-from netlab.lab.control import Lines, Message, decode, encode
+from netlab.lab.control import Message, encode
 from netlab.lab.loop import Loop
-
-Answer = Callable[[Message], None]
+from netlab.lab.talk import Talk
 
 
 @dataclass
-class Helper:
-    """One such process; it answers in the order in which it was asked. `status` is empty while it lives."""
+class Helper(Talk):
+    """One such process. `status` is empty while it lives."""
 
-    name: str
     pid: int
-    channel: socket.socket
     status: str = ""
-    _lines: Lines = field(default_factory=Lines)
-    _waiting: deque[Answer] = field(default_factory=deque)
 
     @property
     def alive(self) -> bool:
         return not self.status
-
-    def listen(self, loop: Loop) -> None:
-        """Take answers from the loop, until the end of file."""
-
-        def readable() -> None:
-            if not self._receive():
-                loop.unwatch(self.channel)
-
-        loop.watch(self.channel, readable)
-
-    def expect(self, answer: Answer) -> None:
-        """Call `answer` with the next line that nobody else waits for, or {"error": …} at its end."""
-        self._waiting.append(answer)
-
-    def ask(self, request: Message, answer: Answer) -> None:
-        """Send a request; `answer` hears the reply, or {"error": …}."""
-        self.expect(answer)
-        try:
-            self.channel.sendall(encode(request))
-        except OSError:
-            self._give_up()
 
     def wait(self, loop: Loop, deadline: float) -> Message:
         """Wait for the next line. Not from a callback. Raises LabError where there is none in time."""
@@ -68,24 +41,6 @@ class Helper:
         if "error" in answer:
             raise LabError(f"the {self.name} process failed: {describe(answer['error'])}")
         return answer
-
-    def _receive(self) -> bool:
-        try:
-            data = self.channel.recv(65536)
-        except ConnectionResetError:
-            data = b""
-        for line in self._lines.receive(data):
-            if self._waiting:
-                self._waiting.popleft()(decode(line))
-            else:
-                print(f"{self.name} said, unasked: {line[:200]!r}", file=sys.stderr)
-        if not data:
-            self._give_up()
-        return bool(data)
-
-    def _give_up(self) -> None:
-        while self._waiting:
-            self._waiting.popleft()({"error": "it ended"})
 
 
 def describe(error: object) -> str:
@@ -107,7 +62,7 @@ def fork(
     pid = os.fork()
     if pid:
         theirs.close()
-        return Helper(name, pid, ours)
+        return Helper(name, ours, pid)
     status = 1
     try:
         gc.freeze()  # no object of the supervisor may be collected here: its descriptor may be another's

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from netlab.lab.events import EventStream
+from netlab.lab.talk import Talk
 from netlab.model.event import Event
 from netlab.model.roles import ClientSpec, DatagramsSpec, RoleSpec
 from netlab.plan.ops import StartRole
@@ -42,6 +43,8 @@ class RoleProcess:
     unwanted: bool = False  # who asked for it is gone
     log_start: int = 0  # where its lines begin, in a log that one-shot roles share
     events_fd: int = -1
+    talk: Talk | None = None  # while it has a process
+    settings: dict[str, str] = field(default_factory=dict)  # those that `role set` has changed
     stream: EventStream = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class RoleProcess:
     def renew(self) -> None:
         """As before its first start: it is about to be started again."""
         self.state, self.status, self.exit_code = RoleState.ON_DEMAND, "", None
-        self.pid, self.unwanted = 0, False
+        self.pid, self.unwanted, self.settings = 0, False, {}
         self.stream = EventStream(self.node, self.role)
 
     def heard(self, event: Event) -> None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from netlab.lab.helpers import Helper
 from netlab.lab.loop import Loop
 from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.sandbox import Account
+from netlab.lab.talk import Talk
 from netlab.lab.zygote import MAX_PACKET, Hands, Order, send_order
 from netlab.model.event import Event
 from netlab.model.launch import Launch
@@ -65,7 +67,8 @@ class Runner:
         process.state = RoleState.STARTING
         self._ordered[order.serial] = process
         self._loop.watch(events_in, lambda: self._read(process))
-        with contextlib.ExitStack() as stack:
+        control = self._talk(process)
+        with contextlib.ExitStack() as stack, control:
             stack.callback(os.close, events_out)
             spec = self._spec_file(launch)
             stack.callback(os.close, spec)
@@ -76,7 +79,15 @@ class Runner:
             process.log_start = os.fstat(log).st_size
             qlog = self._file("qlog", f"{process.node}.{process.role}.qlog")
             stack.callback(os.close, qlog)
-            self._send(order, Hands(namespace, spec, events_out, keys, log, qlog), process)
+            self._send(order, Hands(namespace, spec, events_out, keys, log, qlog, control.fileno()), process)
+
+    def _talk(self, process: RoleProcess) -> socket.socket:
+        """The role's end of what it is told over while it runs."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)  # a role that reads nothing, as one that is paused, keeps nobody waiting
+        process.talk = Talk(f"{process.node}.{process.role}", ours)
+        process.talk.listen(self._loop)
+        return theirs
 
     def _send(self, order: Order, hands: Hands, process: RoleProcess) -> None:
         try:
@@ -153,6 +164,9 @@ class Runner:
         while process.events_fd >= 0 and self._read(process):
             pass
         self._close_events(process)
+        if process.talk is not None:
+            process.talk.close()
+            process.talk = None
         note()
         self._record(process, [exited_event(process.node, process.role, process.status)])
         for listener in tuple(self.ended):  # one that has heard enough takes itself off the list

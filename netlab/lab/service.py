@@ -13,7 +13,7 @@ from netlab.lab.connection import Connection, peer_uid
 from netlab.lab.control import Message, decode
 from netlab.lab.link_service import LinkService
 from netlab.lab.report import status_of
-from netlab.lab.restarting import Restart
+from netlab.lab.role_service import RoleService
 from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.supervisor import Supervisor
 from netlab.model.event import Event
@@ -41,10 +41,10 @@ class Service:
             "down": self._down,
             "run": self._run,
             "finish": self._finish,
-            "restart": self._restart,
             "namespace": self._namespace,
             **self._captures.operations,
             **LinkService(supervisor).operations,
+            **RoleService(supervisor).operations,
         }
 
     def _accept(self) -> None:
@@ -124,15 +124,6 @@ class Service:
         if connection not in self._one_shots:
             raise LabError("nothing was run on this connection", "send `run` first")
         self._one_shots[connection].finish()
-
-    def _restart(self, connection: Connection, request: Message) -> None:
-        node, name = self._node(request), str(request["role"])
-        roles = [role for role in self._lab.roles if role.node == node]
-        found = [role for role in roles if role.role == name]
-        if not found:
-            known = ", ".join(role.role for role in roles) or "none"
-            raise LabError(f"node {node} has no role {name!r}", f"its roles: {known}")
-        Restart(self._lab, found[0], connection).start()
 
     def _role_name(self, node: str, kind: str) -> str:
         """The name of the node's role of this kind, so that its log is where one looks for it."""

@@ -297,7 +297,7 @@ def _serve(supervisor: Supervisor) -> None:
 
 
 def allow_open_files() -> tuple[int, int]:
-    """As many descriptors as the machine allows: a node takes two, a role one. What was allowed before."""
+    """As many descriptors as the machine allows: a node takes two, so does a role. What was allowed."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     return before

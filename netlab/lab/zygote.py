@@ -24,7 +24,7 @@ from netlab.fabric.enter import CLONE_NEWPID, unshare
 from netlab.lab import sandbox
 
 MAX_PACKET = 64 * 1024
-_DESCRIPTORS = 6
+_DESCRIPTORS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ class Hands:
     keys: int
     log: int
     qlog: int
+    control: int
 
     def in_order(self) -> list[int]:
-        return [self.namespace, self.spec, self.events, self.keys, self.log, self.qlog]
+        return [self.namespace, self.spec, self.events, self.keys, self.log, self.qlog, self.control]
 
 
 def send_order(channel: socket.socket, order: Order, hands: Hands) -> None:
@@ -115,13 +116,14 @@ def _become_role(order: Order, hands: Hands) -> NoReturn:
 
 def _run(order: Order, hands: Hands) -> int:
     from netlab.model.launch import Launch
+    from netlab.net.role_control import control_socket
     from netlab.roles import run
 
     importlib.import_module(f"netlab.roles.{order.kind}")  # while the files of netlab can be read
     sandbox.name_process(f"{order.node}.{order.role}")
     sandbox.enter_node(hands.namespace, order.node, Path(order.files), private_tmp=True)
     kept = (hands.spec, hands.events, hands.keys, hands.qlog)
-    sandbox.close_all_except((0, 1, 2, *kept))
+    sandbox.close_all_except((0, 1, 2, *kept, hands.control))
     for descriptor in kept:
         sandbox.make_inheritable(descriptor)
     _set_environment(order, hands)
@@ -129,7 +131,7 @@ def _run(order: Order, hands: Hands) -> int:
     sandbox.drop_privileges(sandbox.Account(order.uid, order.gid))
     os.chdir("/")
     launch = Launch.model_validate_json(_whole(hands.spec))
-    return run(launch, hands.events)
+    return run(launch, hands.events, control_socket(os.environ))
 
 
 def _whole(descriptor: int) -> bytes:
@@ -150,6 +152,7 @@ def _set_environment(order: Order, hands: Hands) -> None:
         "NETLAB_ROLE": order.role,
         "NETLAB_SPEC_FD": str(hands.spec),
         "NETLAB_EVENTS_FD": str(hands.events),
+        "NETLAB_CONTROL_FD": str(hands.control),
         "SSLKEYLOGFILE": f"/proc/self/fd/{hands.keys}",
         "NETLAB_QLOG": f"/proc/self/fd/{hands.qlog}",
     }

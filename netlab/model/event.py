@@ -39,7 +39,13 @@ EVENTS: dict[str, str] = {
     "pool, traceparent",
     "alt-svc": "an origin told of another version; origin, alternatives, max_age_s, source",
     "fallback": "another version is spoken than was tried first; wanted, version, cause",
-    "request-retried": "a request is sent again; attempt, cause, traceparent",
+    "request-retried": "a request is sent again; attempt, cause, after_ms, traceparent",
+    "hedged": "a request is sent once more beside the first, which has no answer yet; attempt, upstream, traceparent",
+    "breaker-changed": "a circuit breaker has another state (closed, open, half-open); upstream, state, cause",
+    "breaker-refused": "a circuit breaker let a request fail at once; upstream, traceparent",
+    "bulkhead-full": "a request failed as its upstream has as many as it may; upstream, limit, traceparent",
+    "deadline-exceeded": "a request's time was over; cause, traceparent",
+    "shed": "a server refused what it could answer only late; cause, traceparent",
     "hsts": "an origin said that it is reached by https only, or an http URL was made https; host, "
     "max_age_s, url",
     "websocket-opened": "a WebSocket is open; side, url, version, extensions, traceparent",
@@ -66,6 +72,7 @@ EVENTS: dict[str, str] = {
     "jwt-refused": "a token was refused; cause, traceparent",
     "sql-query": "a query went to the database; sql, traceparent",
     "sql-result": "its rows came back; rows, traceparent",
+    "settings-changed": "settings of a role changed while it runs; settings, before",
     "error": "something went wrong that the role survived; cause",
     "exited": "the supervisor saw the process end; status",
 }

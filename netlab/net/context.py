@@ -18,6 +18,7 @@ from netlab.model.roles import TlsClient, TlsServer
 from netlab.net import sockets, tls
 from netlab.net.connection import Peer, opened_by_peer
 from netlab.net.events import EventWriter
+from netlab.net.role_control import RoleControl, Settings
 from netlab.net.stream import Stream, TcpStream
 from netlab.net.tls import TlsContext, TlsError, TlsStream
 from netlab.net.tls_revocation import RevocationLists
@@ -39,6 +40,7 @@ class RoleContext:
         self.rng = random.Random(launch.seed)  # noqa: S311 - repeatable runs, no secrets
         self.exit_status = 0
         self._events = EventWriter(events_fd, launch.node, launch.role)
+        self.control = RoleControl(launch.role)
         self._stopping = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -69,6 +71,28 @@ class RoleContext:
         if port:
             data["port"] = port
         self.emit("ready", **data)
+
+    # What changes while it runs.
+
+    def on_settings(self, handler: Callable[[Settings], Settings]) -> None:
+        """Have `handler` change settings of the role while it runs (`netlab role set`).
+
+        It takes key ─► value as they were written, changes all of them or none, and returns the values
+        that these keys had before, as they could be written. It raises InputError, with the remedy, for
+        what it doesn't know. What is changed lasts until the role ends.
+        """
+
+        def change(settings: Settings) -> Settings:
+            before = handler(settings)
+            self.emit("settings-changed", settings=settings, before=before)
+            return before
+
+        self.control.on_settings(change)
+
+    def addresses_of(self, name: str) -> tuple[str, ...]:
+        """The addresses of a node that a setting names, for use in the handler of `on_settings`; of an
+        address itself. Raises InputError where the lab has no such node."""
+        return self.control.addresses_of(name)
 
     # The end of the role.
 
@@ -200,6 +224,7 @@ class RoleContext:
         server_name: str = ...,
         timeout_s: float = ...,
         purpose: str = ...,
+        first: bytes = ...,
     ) -> Stream: ...
 
     async def connect(
@@ -211,15 +236,18 @@ class RoleContext:
         server_name: str = "",
         timeout_s: float = 10.0,
         purpose: str = "",
+        first: bytes = b"",
     ) -> Stream:
         """A connection to an address (not a name), inside TLS where `tls` is given.
 
         `server_name` is sent as SNI and must be in the peer's certificate; empty: the address must be.
         `purpose` goes into the events where the connection carries no request ("health-check").
+        `first` goes out before anything else, TLS included (a PROXY header).
         Raises OSError, also TlsError and TimeoutError.
         """
         async with asyncio.timeout(timeout_s):
-            stream = await self._open(address, port, {"purpose": purpose} if purpose else {})
+            stream = await self._open(address, port, purpose)
+            await stream.write(first)
             if tls is None:
                 return stream
             try:
@@ -228,18 +256,30 @@ class RoleContext:
                 stream.abort()
                 raise
 
-    async def _open(self, address: str, port: int, data: dict[str, str]) -> TcpStream:
+    async def _open(self, address: str, port: int, purpose: str) -> TcpStream:
+        sock, flow = await self.connect_socket(address, port, purpose=purpose)
+        try:
+            reader, writer = await asyncio.open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        return TcpStream(reader, writer, flow)
+
+    async def connect_socket(
+        self, address: str, port: int, *, purpose: str = ""
+    ) -> tuple[socket.socket, Flow]:
+        """A connected socket, non-blocking, for who moves bytes without a Stream. Raises OSError."""
+        data = {"purpose": purpose} if purpose else {}
         started = self.now_ns()
         sock, flow = sockets.connecting(address, port)
         try:
             self.emit("connect-start", flow, started, **data)
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
-            reader, writer = await asyncio.open_connection(sock=sock)
         except BaseException:
             sock.close()
             raise
         self.emit("connection-opened", flow, 0, side="client", **data)
-        return TcpStream(reader, writer, flow)
+        return sock, flow
 
     async def _look_up(self, inside: TlsStream) -> None:
         """Raises TlsError where the server's certificate is on its authority's list of the revoked."""

@@ -8,6 +8,7 @@ import sys
 from pydantic import ValidationError
 
 from netlab.model.launch import Launch
+from netlab.net.role_control import control_socket
 from netlab.roles import run
 
 
@@ -17,10 +18,11 @@ def main() -> int:
         spec_fd, events_fd = int(os.environ["NETLAB_SPEC_FD"]), int(os.environ["NETLAB_EVENTS_FD"])
         with os.fdopen(spec_fd, "rb") as file:
             launch = Launch.model_validate_json(file.read())
+        control = control_socket(os.environ)
     except (KeyError, ValueError, OSError, ValidationError) as error:
-        sys.stderr.write(f"error: NETLAB_SPEC_FD and NETLAB_EVENTS_FD must be descriptors: {error!r}\n")
+        sys.stderr.write(f"error: a descriptor of the process contract is wrong: {error!r}\n")
         return 2
-    return run(launch, events_fd)
+    return run(launch, events_fd, control)
 
 
 if __name__ == "__main__":

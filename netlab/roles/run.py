@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import importlib.util
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from netlab.errors import HostError, NetlabError
 from netlab.model.launch import Launch
 from netlab.net.context import RoleContext
+from netlab.net.role_control import serve_control
 
 FAILED = 1
 UNSUPPORTED = 127
@@ -26,17 +28,17 @@ class _EndedError(Exception):
     """The role is done: ends what it left running in its task group."""
 
 
-def run(launch: Launch, events_fd: int) -> int:
+def run(launch: Launch, events_fd: int, control: socket.socket | None = None) -> int:
     """Run a role until it is done or SIGTERM; the exit status.
 
     0: done, drained. 1: it failed; stderr has one line, or a traceback where it is our bug.
-    127: it can't do what the spec asks (a program is missing).
+    127: it can't do what the spec asks (a program is missing). Over `control` it is told of new settings.
     The loop is asyncio's own: measured for the app role with the loads of benchmarks/protocols_http1.py and
     _http2.py, uvloop gave between 0.8 and 1.03 times its requests per second over HTTP/1.1 and 1.0 times
     over HTTP/2, since most of a request is system calls and our own code.
     """
     try:
-        return asyncio.run(_main(launch, events_fd))
+        return asyncio.run(_main(launch, events_fd, control))
     except BaseExceptionGroup as group:
         return _failed(group)
 
@@ -70,13 +72,15 @@ def _role(kind: str) -> Serve:
     return serve
 
 
-async def _main(launch: Launch, events_fd: int) -> int:
+async def _main(launch: Launch, events_fd: int, control: socket.socket | None) -> int:
     tasks = asyncio.TaskGroup()
     ctx = RoleContext(launch, events_fd, tasks)
     try:
         async with tasks:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, ctx.stop)
+            if control is not None:
+                tasks.create_task(serve_control(control, ctx.control))
             try:
                 await _until_done(_role(launch.spec.kind)(launch.spec, ctx), ctx)
                 await ctx.drain()

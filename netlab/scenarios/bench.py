@@ -15,6 +15,7 @@ from netlab.errors import LabError, RoleError
 from netlab.lab.client import LabClient
 from netlab.lab.observing import congestion_control, tcp_connections
 from netlab.model.event import Event, Flow
+from netlab.model.role_settings import parse_settings
 from netlab.model.roles import ClientSpec, Pool, Request, RoleSpec, Subscription
 from netlab.model.topology import Topology
 from netlab.policy.tracing import new_traceparent
@@ -148,6 +149,20 @@ class Bench:
             yield
         finally:
             link.restore(before)
+
+    def is_ours(self, node: str, kind: str) -> bool:
+        """Whether the node has a built-in role of this kind; a `command` may stand in its place."""
+        return any(role.kind == kind for role in self.topology.nodes[node].roles)
+
+    @contextmanager
+    def role_set(self, role: str, *words: str) -> Iterator[None]:
+        """Settings of a running role (NODE, or NODE.ROLE where it has several) changed as `netlab role set`
+        would: `role_set("lb.balancer-2", "weights=app-1:3,app-2:1")`. Raises InputError, LabError."""
+        before = self.lab.set_role(role, parse_settings(words))["before"]
+        try:
+            yield
+        finally:
+            self.lab.set_role(role, before)
 
     @contextmanager
     def unplugged(self, end: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,23 +27,26 @@ class RoleProcess:
         self._log = directory / f"{launch.node}.log"
         self.keylog = directory / f"{launch.node}.keys"
         reader, writer = os.pipe()
+        self._control, control = socket.socketpair()
         events = os.open(self._events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         environment = {
             **os.environ,
             "NETLAB_SPEC_FD": str(reader),
             "NETLAB_EVENTS_FD": str(events),
+            "NETLAB_CONTROL_FD": str(control.fileno()),
             "SSLKEYLOGFILE": str(self.keylog),
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "error", "-m", "netlab.roles"],
                 env=environment,
-                pass_fds=(reader, events),
+                pass_fds=(reader, events, control.fileno()),
                 stdout=log,
                 stderr=log,
             )
         os.close(reader)
         os.close(events)
+        control.close()
         with os.fdopen(writer, "w") as document:
             document.write(launch.model_dump_json())
 
@@ -51,6 +55,24 @@ class RoleProcess:
         lines = self._events.read_text().splitlines() if self._events.exists() else []
         found = [json.loads(line) for line in lines]
         return [one for one in found if not kinds or one["event"] in kinds]
+
+    def tell(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the role answers to a request of the supervisor (netlab.net.role_control)."""
+        self._control.settimeout(10)
+        self._control.sendall(json.dumps(request).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            data = self._control.recv(65536)
+            assert data, self.evidence()
+            answer += data
+        return dict(json.loads(answer))
+
+    def set(self, nodes: dict[str, list[str]] | None = None, **settings: str) -> dict[str, Any]:
+        """`netlab role set`: {"ok": values before} or {"error": …}. `nodes`: the addresses of names."""
+        return self.tell({"op": "set", "settings": settings, "nodes": nodes or {}})
+
+    def close(self) -> None:
+        self._control.close()
 
     def log(self) -> str:
         return self._log.read_text()
@@ -116,3 +138,4 @@ def roles(directory: Path) -> Iterator[Roles]:
             if role.process.poll() is None:
                 role.process.kill()
             role.process.wait()
+            role.close()
