@@ -11,10 +11,13 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import ValidationError
 
+from netlab.model.roles.jwt import Jwt, TokenFault
 from netlab.pki import TokenKey
-from netlab.policy.jwt import Accepted, Refused, Verifier
+from netlab.policy.jwt import Accepted, Key, Refused, Verifier, key_of, key_set, lab_key
 from netlab.proto.http import Headers
 
 NOW = 1_700_000_000.0
@@ -35,7 +38,9 @@ def signed(**claims: Any) -> str:
 
 
 def check(*lines: str, now: float = NOW) -> Accepted | Refused:
-    return Verifier(KEY.public_pem).check(Headers(("Authorization", line) for line in lines), now)
+    return Verifier(Jwt(), (lab_key(KEY.public_pem),)).check(
+        Headers(("Authorization", line) for line in lines), now
+    )
 
 
 def encoded(document: object) -> str:
@@ -72,6 +77,13 @@ def test_a_good_token() -> None:
         (signed(sub=None), "bad token"),
         (signed(iss="someone"), "bad token"),
         (signed(nbf="soon"), "bad token"),
+        (signed(exp=float("nan")), "no number"),
+        (signed(exp=float("inf")), "no number"),
+        (signed(exp=str(NOW + DAY)), "no number"),
+        (signed(sub="a\r\nX-Admin: 1"), "not printable"),
+        (signed(sub=""), "not printable"),
+        (signed(aud="someone else"), "bad token"),
+        (jwt.encode({"sub": "a"}, KEY._key, algorithm="ES256", headers={"crit": ["x"]}), "critical"),
         ("x.y.z", "bad token"),
         ("ü", "bad token"),
     ],
@@ -81,6 +93,22 @@ def test_bad_tokens(bad: str, says: str) -> None:
     assert isinstance(verdict, Refused), verdict
     assert says in verdict.cause
     assert verdict.challenge == 'Bearer realm="netlab", error="invalid_token"'
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("expired", "has expired"),
+        ("not-yet-valid", "not valid yet"),
+        ("wrong-key", "Signature verification failed"),
+        ("alg-none", "algorithm none"),
+        ("hs256-public-key", "HS256 is not its key's algorithm"),
+    ],
+)
+def test_faults_that_a_lab_can_make(fault: TokenFault, says: str) -> None:
+    verdict = check(f"Bearer {KEY.token('alice', datetime.fromtimestamp(NOW, UTC), fault)}")
+    assert isinstance(verdict, Refused), verdict
+    assert says in verdict.cause
 
 
 @pytest.mark.parametrize(
@@ -96,3 +124,132 @@ def test_requests_without_one_token(lines: tuple[str, ...], challenge: str) -> N
     verdict = check(*lines)
     assert isinstance(verdict, Refused)
     assert verdict.challenge == challenge
+
+
+# Several keys, and their rotation.
+
+RSA = rsa.generate_private_key(65_537, 2048)
+SECRET = b"a secret that has at least thirty-two bytes"
+KEYS: dict[str, tuple[Any, str]] = {
+    "e": (PRIVATE, "ES256"),
+    "r": (RSA, "RS256"),
+    "h": (SECRET, "HS256"),
+    "lab": (KEY._key, "ES256"),
+}
+
+
+def jwk(name: str, **more: str) -> dict[str, Any]:
+    """The key that verifies."""
+    key, algorithm = KEYS[name]
+    if algorithm == "HS256":
+        made: dict[str, Any] = jwt.algorithms.HMACAlgorithm.to_jwk(key, as_dict=True)
+    elif algorithm == "RS256":
+        made = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    else:
+        made = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    made.pop("key_ops", None)
+    return {**made, "kid": name, "alg": algorithm, **more}
+
+
+def by(name: str, kid: str | None = None, algorithm: str = "", **claims: Any) -> Headers:
+    """A request with a token by this key."""
+    key, own = KEYS[name]
+    given = {"iss": "netlab", "sub": name, "exp": NOW + DAY} | claims
+    headers = {} if kid == "" else {"kid": kid or name}
+    return Headers((("Authorization", f"Bearer {jwt.encode(given, key, algorithm or own, headers)}"),))
+
+
+def verifier(*names: str, **settings: Any) -> Verifier:
+    return Verifier(Jwt(**settings), [key_of(jwk(name)) for name in names])
+
+
+@pytest.mark.parametrize("name", ["e", "r", "h"])
+def test_each_algorithm(name: str) -> None:
+    assert verifier("e", "r", "h").check(by(name), NOW) == Accepted(name)
+    assert verifier("e", "r", "h").check(by(name, kid=""), NOW) == Accepted(name)  # its algorithm's only one
+
+
+def test_a_key_is_of_one_algorithm_whatever_the_token_says() -> None:
+    pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for kid in ("r", "e"):
+        claims = encoded({"iss": "netlab", "sub": "root", "exp": NOW + DAY})
+        signing = f"{encoded({'alg': 'HS256', 'kid': kid})}.{claims}"
+        mac = hmac.new(pem, signing.encode(), hashlib.sha256).digest()
+        forged = f"{signing}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+        found = verifier("e", "r", "h").check(Headers((("Authorization", f"Bearer {forged}"),)), NOW)
+        assert isinstance(found, Refused)
+        assert "HS256 is not its key's algorithm" in found.cause
+    assert isinstance(verifier("e", "r").check(by("r", kid="e"), NOW), Refused)
+    assert isinstance(verifier("r").check(by("r", algorithm="RS512"), NOW), Refused)
+
+
+def test_keys_rotate() -> None:
+    made = Verifier(Jwt(), ())
+    unknown = made.check(by("e"), NOW)
+    assert isinstance(unknown, Refused)
+    assert unknown.unknown_key, unknown
+    made.learn(key_set({"keys": [jwk("e")]}))
+    assert made.check(by("e"), NOW) == Accepted("e")
+    made.learn(key_set({"keys": [jwk("e"), jwk("r")]}))
+    assert (made.check(by("e"), NOW), made.check(by("r"), NOW)) == (Accepted("e"), Accepted("r"))
+    made.learn(key_set({"keys": [jwk("r")]}))
+    gone = made.check(by("e"), NOW)
+    assert isinstance(gone, Refused)
+    assert gone.unknown_key, gone
+
+
+def test_a_token_that_could_be_of_two_keys_says_which() -> None:
+    two = verifier("e", "lab")
+    assert two.check(by("e"), NOW) == Accepted("e")
+    found = two.check(by("e", kid=""), NOW)
+    assert isinstance(found, Refused)
+    assert "which key" in found.cause
+
+
+def test_audience_issuer_and_leeway() -> None:
+    strict = verifier("e", issuer="idp", audience="api", leeway="30s")
+    good: dict[str, Any] = {"iss": "idp", "aud": ["api", "web"]}
+    wrong: list[dict[str, Any]] = [
+        {"iss": "idp"},
+        {"iss": "idp", "aud": "web"},
+        {"iss": "netlab", "aud": "api"},
+    ]
+    assert strict.check(by("e", **good), NOW) == Accepted("e")
+    assert strict.check(by("e", **good, exp=NOW), NOW + 29) == Accepted("e")
+    assert isinstance(strict.check(by("e", **good, exp=NOW), NOW + 30), Refused)
+    assert strict.check(by("e", **good, nbf=NOW + 30), NOW) == Accepted("e")
+    assert isinstance(strict.check(by("e", **good, nbf=NOW + 31), NOW), Refused)
+    for bad in wrong:
+        assert isinstance(strict.check(by("e", **bad), NOW), Refused), bad
+
+
+def test_key_sets() -> None:
+    keys = [jwk("e"), jwk("h"), jwk("r", use="enc"), {"kty": "OKP"}, {"kty": "EC", "crv": "P-521"}, {}, 7]
+    found: tuple[Key, ...] = key_set({"keys": keys})
+    assert [one.name for one in found] == ["e"]  # a secret is not believed of a public place
+    none: list[object] = [[], {}, {"keys": {}}, {"keys": [{}] * 101}, None]
+    for bad in none:
+        with pytest.raises(ValueError, match="key set"):
+            key_set(bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+        {"kty": "oct", "k": "c2hvcnQ"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        jwk("e", alg="RS256"),
+    ],
+)
+def test_keys_that_are_weak_or_broken(bad: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"bits|bytes|malformed|type"):
+        key_of(bad)
+
+
+def test_settings_without_a_key() -> None:
+    with pytest.raises(ValidationError, match="no key"):
+        Jwt(lab_key=False)
+    with pytest.raises(ValidationError, match="needs `crv`"):
+        Jwt.model_validate({"keys": [{"kty": "EC", "x": "AA"}]})
+    assert Jwt.model_validate({"keys": [jwk("e"), jwk("r"), jwk("h")]}).keys[0].kid == "e"
