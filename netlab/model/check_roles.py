@@ -10,6 +10,7 @@ from netlab.model.draft import Draft
 from netlab.model.resolve import Resolved
 from netlab.model.roles import (
     AppSpec,
+    Balanced,
     BalancerSpec,
     CdnSpec,
     ClientSpec,
@@ -60,14 +61,18 @@ def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:
         case DatagramsSpec() if spec.to:
             yield ("to",), spec.to
         case BalancerSpec():
-            for index, upstream in enumerate(spec.upstreams):
-                yield ("upstreams", index), upstream
+            yield from _balanced((), spec)
         case ProxySpec():
             for number, route in enumerate(spec.routes):
-                for index, upstream in enumerate(route.upstreams):
-                    yield ("routes", number, "upstreams", index), upstream
+                yield from _balanced(("routes", number), route)
         case _:
             return
+
+
+def _balanced(path: Path, spec: Balanced) -> Iterator[tuple[Path, str]]:
+    for index, one in enumerate(spec.upstreams):
+        where: Path = (*path, "upstreams", index)
+        yield (where, one) if isinstance(one, str) else ((*where, "to"), one.to)
 
 
 def port_of(spec: RoleSpec) -> int | None:
@@ -159,13 +164,19 @@ class _Check:
 
     def _record(self, path: Path, record: Record) -> None:
         address = record.type in ("A", "AAAA")
-        if not record.data and not record.geo:
+        if not record.data and not record.geo and not record.weights:
             self.draft.add(path, f"record `{record.name}` has no data", "say `data:`", True)
-        if record.geo and not address:
-            message = f"only A and AAAA records can be geographic, not {record.type}"
-            self.draft.add((*path, "geo"), message, "", True)
+        if record.weights and (record.data or record.geo):
+            message = f"record `{record.name}` has `weights`, and so no `data` and no `geo`"
+            self.draft.add((*path, "weights"), message, "make records of them, or leave them out", True)
+        for key in ("geo", "weights") if not address else ():
+            if getattr(record, key):
+                message = f"only A and AAAA records can have `{key}`, not {record.type}"
+                self.draft.add((*path, key), message, "", True)
         if address and record.data:
             self._target((*path, "data"), record.data, record.type)
+        for target in record.weights if address else ():
+            self._target((*path, "weights", target), target, record.type)
         for place, target in record.geo.items():
             where: Path = (*path, "geo", place)
             if place not in self.locations:

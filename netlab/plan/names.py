@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from netlab.errors import InputError
 from netlab.model.roles import (
     AppSpec,
+    Balanced,
     BalancerSpec,
     CdnSpec,
     DatagramsSpec,
@@ -15,6 +16,7 @@ from netlab.model.roles import (
     Record,
     ResolverSpec,
     RoleSpec,
+    Server,
 )
 from netlab.model.topology import Address, Topology
 from netlab.plan.routes import CONNECTED, UNREACHABLE, Routes
@@ -77,11 +79,10 @@ class Names:
             case DatagramsSpec() if spec.to:
                 return spec.model_copy(update={"to": self.upstream(caller, spec.to)})
             case BalancerSpec():
-                return spec.model_copy(update={"upstreams": self._upstreams(caller, spec.upstreams)})
+                return spec.model_copy(update=self._balanced(caller, spec))
             case ProxySpec():
                 routes = tuple(
-                    route.model_copy(update={"upstreams": self._upstreams(caller, route.upstreams)})
-                    for route in spec.routes
+                    route.model_copy(update=self._balanced(caller, route)) for route in spec.routes
                 )
                 return spec.model_copy(update={"routes": routes})
             case ResolverSpec():
@@ -92,8 +93,14 @@ class Names:
             case _:
                 return spec
 
-    def _upstreams(self, caller: str, upstreams: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(self.upstream(caller, upstream) for upstream in upstreams)
+    def _balanced(self, caller: str, spec: Balanced) -> dict[str, tuple[str | Server, ...]]:
+        found = (
+            self.upstream(caller, one)
+            if isinstance(one, str)
+            else one.model_copy(update={"to": self.upstream(caller, one.to)})
+            for one in spec.upstreams
+        )
+        return {"upstreams": tuple(found)}
 
     def _nameserver(self, caller: str, spec: NameserverSpec) -> NameserverSpec:
         zones = tuple(
@@ -110,6 +117,7 @@ class Names:
             update={
                 "data": self._published(caller, record.data, version) if record.data else "",
                 "geo": {place: self._published(caller, one, version) for place, one in record.geo.items()},
+                "weights": {self._published(caller, one, version): n for one, n in record.weights.items()},
             }
         )
 

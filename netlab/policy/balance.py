@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import cycle, islice
@@ -14,20 +14,23 @@ from netlab.policy.hash_ring import HashRing
 
 
 class Balance(ABC):
-    """Chooses among `upstreams`, and counts what each has in hand (`busy`)."""
+    """Chooses among `upstreams`, and counts what each has in hand (`busy`).
 
-    def __init__(self, upstreams: tuple[str, ...]) -> None:
+    `active`: the counts, where another algorithm has begun them.
+    """
+
+    def __init__(self, upstreams: tuple[str, ...], active: dict[str, int] | None = None) -> None:
         self._upstreams = upstreams
-        self._active = dict.fromkeys(upstreams, 0)
+        self.active = dict.fromkeys(upstreams, 0) if active is None else active
 
     @contextmanager
     def busy(self, upstream: str) -> Iterator[None]:
         """The upstream has one connection or request more while this lasts."""
-        self._active[upstream] += 1
+        self.active[upstream] += 1
         try:
             yield
         finally:
-            self._active[upstream] -= 1
+            self.active[upstream] -= 1
 
     def choose(self, usable: Collection[str], key: str = "") -> str | None:
         """The upstream to use for `key` (the client's address); None where none is usable."""
@@ -46,8 +49,8 @@ class Balance(ABC):
 class RoundRobin(Balance):
     """Takes upstreams in turn, passing over those that may not be used now."""
 
-    def __init__(self, upstreams: tuple[str, ...]) -> None:
-        super().__init__(upstreams)
+    def __init__(self, upstreams: tuple[str, ...], active: dict[str, int] | None = None) -> None:
+        super().__init__(upstreams, active)
         self._next = 0
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
@@ -60,10 +63,10 @@ class RoundRobin(Balance):
 class SmoothWeighted(Balance):
     """Weighted turns without bursts: each gains its weight, the richest pays the sum of all."""
 
-    def __init__(self, upstreams: tuple[str, ...], weights: tuple[int, ...]) -> None:
-        super().__init__(upstreams)
-        self._weights = dict(zip(upstreams, weights, strict=True))
-        self._credit = dict.fromkeys(upstreams, 0)
+    def __init__(self, weights: Mapping[str, int], active: dict[str, int] | None = None) -> None:
+        super().__init__(tuple(weights), active)
+        self._weights = weights
+        self._credit = dict.fromkeys(weights, 0)
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
         for upstream in candidates:
@@ -77,7 +80,7 @@ class LeastConnections(RoundRobin):
     """The upstream with the fewest in hand; among equals, in turn."""
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
-        return sorted(super()._order(candidates, key), key=self._active.__getitem__)
+        return sorted(super()._order(candidates, key), key=self.active.__getitem__)
 
 
 class IpHash(Balance):
@@ -92,8 +95,8 @@ class IpHash(Balance):
 class ConsistentHash(Balance):
     """By a hash ring: only the keys of an upstream that goes move."""
 
-    def __init__(self, upstreams: tuple[str, ...]) -> None:
-        super().__init__(upstreams)
+    def __init__(self, upstreams: tuple[str, ...], active: dict[str, int] | None = None) -> None:
+        super().__init__(upstreams, active)
         self._ring = HashRing(upstreams)
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
@@ -103,8 +106,8 @@ class ConsistentHash(Balance):
 class RandomChoice(Balance):
     """Any, each as likely as the others."""
 
-    def __init__(self, upstreams: tuple[str, ...], rng: Random) -> None:
-        super().__init__(upstreams)
+    def __init__(self, upstreams: tuple[str, ...], rng: Random, active: dict[str, int] | None = None) -> None:
+        super().__init__(upstreams, active)
         self._rng = rng
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
@@ -116,25 +119,29 @@ class TwoChoices(RandomChoice):
 
     def _order(self, candidates: list[str], key: str) -> list[str]:
         drawn = super()._order(candidates, key)
-        return sorted(drawn[:2], key=self._active.__getitem__) + drawn[2:]
+        return sorted(drawn[:2], key=self.active.__getitem__) + drawn[2:]
 
 
 def balance(
-    algorithm: Algorithm, upstreams: tuple[str, ...], weights: tuple[int, ...], rng: Random
+    algorithm: Algorithm, weights: Mapping[str, int], rng: Random, active: dict[str, int] | None = None
 ) -> Balance:
-    """The algorithm of that name. `weights` is for `weighted` alone: one for each upstream."""
+    """The algorithm of that name, among those that have a weight; `weighted` alone looks at it.
+
+    `active`: what each has in hand already.
+    """
+    upstreams = tuple(weights)
     match algorithm:
         case "round-robin":
-            return RoundRobin(upstreams)
+            return RoundRobin(upstreams, active)
         case "weighted":
-            return SmoothWeighted(upstreams, weights)
+            return SmoothWeighted(weights, active)
         case "least-connections":
-            return LeastConnections(upstreams)
+            return LeastConnections(upstreams, active)
         case "ip-hash":
-            return IpHash(upstreams)
+            return IpHash(upstreams, active)
         case "consistent-hash":
-            return ConsistentHash(upstreams)
+            return ConsistentHash(upstreams, active)
         case "random":
-            return RandomChoice(upstreams, rng)
+            return RandomChoice(upstreams, rng, active)
         case "two-choices":
-            return TwoChoices(upstreams, rng)
+            return TwoChoices(upstreams, rng, active)

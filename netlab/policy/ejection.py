@@ -17,6 +17,10 @@ class Ejections:
         """Those not ejected at `now` (seconds of a monotonic clock)."""
         return [upstream for upstream, until in self._until.items() if until <= now]
 
+    def until(self, upstream: str) -> float:
+        """When its last ejection ends, or has ended; minus infinity where there was none."""
+        return self._until[upstream]
+
     def result(self, upstream: str, success: bool, now: float) -> bool:
         """Take in how a request to the upstream went. True where that ejects it."""
         self._streak[upstream] = 0 if success else self._streak[upstream] + 1

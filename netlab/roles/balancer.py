@@ -1,33 +1,41 @@
-"""The layer 4 balancer: splices each TCP connection, and each client's UDP, to the next healthy upstream."""
+"""The layer 4 balancer: splices each TCP connection, and each client's UDP, to a usable upstream."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Mapping
 
+from netlab.errors import InputError
+from netlab.model.event import Flow
 from netlab.model.roles import BalancerSpec
-from netlab.net.connection import Peer
+from netlab.model.roles.balancer import COUNTING
+from netlab.net.accepting import Acceptor
 from netlab.net.context import RoleContext
-from netlab.net.sockets import address_port
-from netlab.net.stream import Stream, TcpStream
+from netlab.net.sockets import address_port, allow_open_files
+from netlab.net.splice import Splice
 from netlab.net.udp_splice import UdpSplice
-from netlab.policy.balance import balance
-from netlab.policy.health import HealthMachine
+from netlab.net.upstream_group import UpstreamGroup, change
 from netlab.proto.proxy_protocol import Header, encode
 
 _CONNECT_S = 2.0
+_LOCAL = encode(Header())  # there is no client behind a check's connection
 
 
 async def serve(spec: BalancerSpec, ctx: RoleContext) -> None:
-    """Serve until told to stop; check every upstream by a TCP connection of its own."""
+    """Serve until told to stop; then open connections have the drain's time to end."""
+    allow_open_files()
     balancer = _Balancer(spec, ctx)
-    port = await ctx.listen(spec.listen, balancer.handle)
-    datagrams = UdpSplice(ctx, balancer.next_upstream)
+    acceptor = Acceptor(ctx, balancer.handle)
+    port = acceptor.listen(spec.listen)
+    datagrams = UdpSplice(ctx, balancer.upstreams.choose)
     if spec.udp:
         datagrams.listen(port)
-    for upstream in spec.upstreams:
-        ctx.tasks.create_task(balancer.check(upstream))
+    balancer.upstreams.start_checks()
+    ctx.on_settings(balancer.settings)
     ctx.ready(port)
     await ctx.stopped()
+    acceptor.close()
     datagrams.close()
 
 
@@ -35,99 +43,57 @@ class _Balancer:
     def __init__(self, spec: BalancerSpec, ctx: RoleContext) -> None:
         self._spec = spec
         self._ctx = ctx
-        self._turns = balance(spec.algorithm, spec.upstreams, spec.weights, ctx.rng)
-        self._health = {
-            upstream: HealthMachine(spec.health.rise, spec.health.fall) for upstream in spec.upstreams
-        }
+        first = _LOCAL if spec.proxy_protocol else b""
+        self.upstreams = UpstreamGroup(ctx, spec, spec.health, first=first)
 
-    async def handle(self, client: Stream, peer: Peer) -> None:
-        assert isinstance(client, TcpStream)  # as this role listens without TLS
-        found = await self._upstream(client)
-        if found is None:
-            self._ctx.emit("error", client.flow, cause="no upstream takes connections")
-            client.abort()
-            return
-        name, upstream = found
-        with self._turns.busy(name):
-            await self._pass(client, upstream)
+    def settings(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """What an operator changes while it runs. Raises InputError."""
+        algorithm = settings.get("algorithm", "")
+        if self._spec.udp and algorithm in COUNTING:
+            raise InputError(f"`{algorithm}` counts connections, which UDP does not have")
+        return change(self._ctx, [self.upstreams], settings)
 
-    async def _pass(self, client: TcpStream, upstream: TcpStream) -> None:
-        try:
-            if self._spec.proxy_protocol:
-                await upstream.write(encode(_header(client)))
-            await _splice(client, upstream)
-        finally:
-            await upstream.close()
-            self._ctx.emit("connection-closed", upstream.flow, cause="done")
+    async def handle(self, client: socket.socket, flow: Flow) -> None:
+        """One client's connection, to its end."""
+        for name in self.upstreams.order(flow.remote):
+            with self.upstreams.busy(name):
+                upstream = await self._connected(name, flow)
+                if upstream is not None:
+                    await self._pass(client, flow, name, *upstream)
+                    return
+        self._ctx.emit("error", flow, cause="no upstream takes connections")
 
-    async def _upstream(self, client: TcpStream) -> tuple[str, TcpStream] | None:
-        """A connection to the first that takes one, from the one whose turn it is."""
-        for name in self._turns.order(self._usable(), client.flow.remote):
-            address, port = address_port(name)
-            try:
-                stream = await self._ctx.connect(address, port, timeout_s=_CONNECT_S)
-            except OSError as error:
-                self._ctx.emit("error", client.flow, cause=f"{name}: {error or 'no answer in time'}")
-                continue
-            self._ctx.emit("upstream-chosen", client.flow, upstream=name, upstream_flow=list(stream.flow))
-            return name, stream
-        return None
-
-    def next_upstream(self, client: str) -> str | None:
-        """The upstream for a new client of that address, of those that are healthy."""
-        return self._turns.choose(self._usable(), client)
-
-    def _usable(self) -> set[str]:
-        return {upstream for upstream, health in self._health.items() if health.healthy}
-
-    async def check(self, name: str) -> None:
-        """One health check after another, for ever."""
-        health = self._spec.health
-        while True:
-            cause = await self._probe(name, health.timeout_ns / 1e9)
-            if self._health[name].result(cause == ""):
-                healthy = self._health[name].healthy
-                self._ctx.emit("health-changed", upstream=name, healthy=healthy, cause=cause)
-            await asyncio.sleep(health.interval_ns / 1e9)
-
-    async def _probe(self, name: str, timeout_s: float) -> str:
-        """Why the upstream is not healthy; empty if it is."""
+    async def _connected(self, name: str, client: Flow) -> tuple[socket.socket, Flow] | None:
         address, port = address_port(name)
         try:
-            stream = await self._ctx.connect(address, port, timeout_s=timeout_s, purpose="health-check")
-            if self._spec.proxy_protocol:
-                await stream.write(encode(Header()))  # LOCAL: there is no client behind this connection
-            await stream.close()
+            async with asyncio.timeout(_CONNECT_S):
+                sock, flow = await self._ctx.connect_socket(address, port)
         except OSError as error:
-            return str(error) or "no answer in time"
-        self._ctx.emit("connection-closed", stream.flow, cause="done", purpose="health-check")
-        return ""
+            cause = f"{name}: {error or 'no answer in time'}"
+            self._ctx.emit("error", client, cause=cause)
+            self.upstreams.result(name, cause)
+            return None
+        self._ctx.emit("upstream-chosen", client, upstream=name, upstream_flow=list(flow))
+        return sock, flow
+
+    async def _pass(
+        self, client: socket.socket, flow: Flow, name: str, upstream: socket.socket, upstream_flow: Flow
+    ) -> None:
+        splice = Splice(client, upstream, lambda: self.upstreams.result(name, ""))
+        cause = "done"
+        try:
+            if self._spec.proxy_protocol:
+                upstream.send(encode(_header(flow)))  # into a buffer that is empty
+            await splice.run()
+        except OSError as error:
+            cause = str(error)
+            if not splice.down.moved:
+                self.upstreams.result(name, f"{name}: {cause} before its first byte")
+            raise
+        finally:
+            upstream.close()
+            self._ctx.emit("connection-closed", upstream_flow, cause=cause)
 
 
-def _header(client: TcpStream) -> Header:
-    flow = client.flow
-    return Header(flow.remote, flow.remote_port, flow.local, flow.local_port)
-
-
-async def _splice(one: TcpStream, other: TcpStream) -> None:
-    """Both directions, each at the pace of its reader; the end of one is passed on alone (half-close).
-
-    Raises OSError where either connection broke; then both are cut.
-    """
-    broken = ""
-    try:
-        async with asyncio.TaskGroup() as both:
-            both.create_task(_pump(one, other))
-            both.create_task(_pump(other, one))
-    except* OSError as group:
-        broken = str(group.exceptions[0])
-    if broken:
-        one.abort()
-        other.abort()
-        raise ConnectionError(broken)
-
-
-async def _pump(source: TcpStream, sink: TcpStream) -> None:
-    while data := await source.read():
-        await sink.write(data)
-    await sink.write_eof()
+def _header(client: Flow) -> Header:
+    return Header(client.remote, client.remote_port, client.local, client.local_port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from netlab.model.roles import ProxySpec, Route, TlsClient
+from netlab.model.roles.jwt import Jwt
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
 from netlab.net.http_gateway import (
@@ -21,12 +22,12 @@ from netlab.net.http_tunnel import pass_tunnel
 from netlab.net.pool import IDEMPOTENT, ConnectionPool
 from netlab.net.sockets import address_port
 from netlab.net.upstream import Target, UpstreamError
-from netlab.policy.balance import balance
-from netlab.policy.ejection import Ejections
+from netlab.net.upstream_group import UpstreamGroup, change
 from netlab.policy.forwarded import resolve
-from netlab.policy.jwt import Refused, Verifier
+from netlab.policy.jwt import Refused, Verifier, lab_key
+from netlab.policy.sticky import StickyCookie
 from netlab.policy.tracing import child
-from netlab.proto.http import RequestHead
+from netlab.proto.http import RequestHead, ResponseHead
 
 
 async def serve(spec: ProxySpec, ctx: RoleContext) -> None:
@@ -41,25 +42,26 @@ async def serve(spec: ProxySpec, ctx: RoleContext) -> None:
     await proxy.close()
 
 
-class _Upstreams:
-    """A route's upstreams: whose turn it is, and who is left alone."""
+class _Upstreams(UpstreamGroup):
+    """A route's upstreams: whose turn it is, and which of them a client belongs to."""
 
     def __init__(self, route: Route, ctx: RoleContext) -> None:
+        super().__init__(ctx, route, route.health, tls_name=route.tls_name)
         self.route = route
-        self._ctx = ctx
-        self.turns = balance(route.algorithm, route.upstreams, route.weights, ctx.rng)
-        passive = route.passive
-        seconds = passive.ejection_ns / 1e9
-        self._ejections = Ejections(route.upstreams, passive.failures, seconds, passive.percent)
+        sticky, secret = route.sticky, ctx.launch.seed.to_bytes(8, "big")
+        self._sticky = (
+            StickyCookie(sticky.cookie, sticky.max_age_s, route.path, secret, self.names) if sticky else None
+        )
 
-    def order(self, client: str) -> list[str]:
-        """Whom to try one after another."""
-        return self.turns.order(self._ejections.usable(self._ctx.now()), client)
+    def bound(self, request: RequestHead) -> str:
+        """To whom the client's cookie says that it belongs; "" to nobody."""
+        return self._sticky.upstream_of(request.headers.all("cookie")) if self._sticky else ""
 
-    def result(self, upstream: str, cause: str) -> None:
-        """How a request to it went; no cause means well."""
-        if self._ejections.result(upstream, not cause, self._ctx.now()):
-            self._ctx.emit("health-changed", upstream=upstream, healthy=False, cause=cause)
+    def tied(self, head: ResponseHead, request: RequestHead, upstream: str) -> ResponseHead:
+        """The answer of that upstream, with a cookie where the client does not belong to it yet."""
+        if self._sticky is None or self.bound(request) == upstream:
+            return head
+        return head.with_headers(head.headers.plus("Set-Cookie", self._sticky.set_cookie(upstream)))
 
     def repeats(self, exchange: Exchange, failure: str) -> bool:
         """Whether the next may be tried after this failure of a request that was sent."""
@@ -72,12 +74,15 @@ class _Proxy:
         self._spec = spec
         self._ctx = ctx
         self._names = frozenset(name.lower() for name in spec.names)
-        self._verifier = Verifier(ctx.launch.jwt_public_pem)
+        self._verifier = Verifier(Jwt(), (lab_key(ctx.launch.jwt_public_pem),) if spec.jwt else ())
         self._pool = ConnectionPool(ctx, spec.pool)
         self._advertised = Advertised(spec.http, spec.hsts_s)
         # The longest path first, so that the first that fits is right.
         routes = sorted(spec.routes, key=lambda route: len(route.path), reverse=True)
         self._routes = [_Upstreams(route, ctx) for route in routes]
+        for one in self._routes:
+            one.start_checks()
+        ctx.on_settings(lambda settings: change(ctx, self._routes, settings))
 
     async def close(self) -> None:
         await self._pool.close()
@@ -131,15 +136,14 @@ class _Proxy:
     async def _forward(self, exchange: Exchange, head: RequestHead, upstreams: _Upstreams) -> None:
         """To the upstream whose turn it is. While nothing has been sent, the next may be tried: a request
         that no server saw can be repeated whatever its method; others where the route says so."""
-        route = upstreams.route
-        failure = UpstreamError(f"none of {', '.join(route.upstreams)} answers")
+        failure = UpstreamError(f"none of {', '.join(upstreams.names)} may be used", 503)
         client = resolve(exchange.peer.address, exchange.request.headers, self._spec.trusted).client
-        order = upstreams.order(client)
+        order = upstreams.order(client, upstreams.bound(exchange.request))
         for upstream in order:
             repeats = upstream != order[-1] and upstreams.repeats(exchange, "http_5xx")
             try:
-                with upstreams.turns.busy(upstream):
-                    status = await self._exchange(exchange, head, route, upstream, repeats)
+                with upstreams.busy(upstream):
+                    status = await self._exchange(exchange, head, upstreams, upstream, repeats)
             except UpstreamError as error:
                 self._ctx.emit("error", cause=str(error))
                 upstreams.result(upstream, str(error))
@@ -154,9 +158,10 @@ class _Proxy:
         await self._give_up(exchange, failure)
 
     async def _exchange(
-        self, exchange: Exchange, head: RequestHead, route: Route, upstream: str, repeats: bool
+        self, exchange: Exchange, head: RequestHead, upstreams: _Upstreams, upstream: str, repeats: bool
     ) -> int:
         """The status. One of 500 and more is not passed on where the request `repeats`."""
+        route = upstreams.route
         self._ctx.emit("upstream-chosen", upstream=upstream, traceparent=exchange.traceparent)
         tls = TlsClient() if route.tls_name else None
         target = Target(*address_port(upstream), tls, route.tls_name, (route.http,))
@@ -168,6 +173,7 @@ class _Proxy:
             if not (repeats and status >= 500):
                 body = await response_body(exchange.request, response)
                 answer = self._advertised.on(exchange, relayed_head(response.head))
+                answer = upstreams.tied(answer, exchange.request, upstream)
                 await relay(exchange, response, answer, body)
             return status
 

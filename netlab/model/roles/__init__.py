@@ -8,13 +8,14 @@ from pydantic import Field
 
 from netlab.model.roles.app import AppSpec, DatabaseSpec
 from netlab.model.roles.balancer import BalancerSpec
-from netlab.model.roles.balancing import Algorithm, Health, Passive, Weights
+from netlab.model.roles.balancing import Algorithm, Balanced, Health, Passive, Server
 from netlab.model.roles.cdn import CacheKey, CdnSpec
 from netlab.model.roles.client import ClientSpec, Request, Subscription
 from netlab.model.roles.dns import NameserverSpec, Record, ResolverSpec, Zone
 from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.others import CommandSpec, DatagramsSpec, OcspSpec
-from netlab.model.roles.proxy import ProxySpec, Route
+from netlab.model.roles.proxy import ProxySpec, Route, Sticky
+from netlab.model.roles.resilience import Breaker, Bulkhead, Hedge, Resilience, Retry, Shed, Timeouts
 from netlab.model.roles.spec import HttpVersion, Port, TlsVersion, Upstream
 from netlab.model.roles.tls import CertificateFault, Pool, Quic, TlsClient, TlsServer
 
@@ -36,7 +37,10 @@ RoleSpec = Annotated[
 __all__ = [
     "Algorithm",
     "AppSpec",
+    "Balanced",
     "BalancerSpec",
+    "Breaker",
+    "Bulkhead",
     "CacheKey",
     "CdnSpec",
     "CertificateFault",
@@ -45,6 +49,7 @@ __all__ = [
     "DatabaseSpec",
     "DatagramsSpec",
     "Health",
+    "Hedge",
     "HttpVersion",
     "NameserverSpec",
     "OcspSpec",
@@ -56,14 +61,19 @@ __all__ = [
     "RateLimit",
     "Record",
     "Request",
+    "Resilience",
     "ResolverSpec",
+    "Retry",
     "RoleSpec",
     "Route",
+    "Server",
+    "Shed",
+    "Sticky",
     "Subscription",
+    "Timeouts",
     "TlsClient",
     "TlsServer",
     "TlsVersion",
     "Upstream",
-    "Weights",
     "Zone",
 ]

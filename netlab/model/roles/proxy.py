@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool
 
 from netlab.model.addresses import NetworkText
-from netlab.model.roles.balancing import Algorithm, Passive, Weights, check_weights
-from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
+from netlab.model.roles.balancing import Balanced, Health
+from netlab.model.roles.spec import HttpVersion, Port, Spec
 from netlab.model.roles.tls import Pool, TlsServer
 
 
-class Route(Spec):
+class Sticky(Spec):
+    """A client stays with its upstream, by a cookie of this name that the proxy sets; `max_age_s` 0: until
+    the browser ends. Where the upstream is gone, it gets another."""
+
+    cookie: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+    max_age_s: Annotated[int, Field(ge=0)] = 0
+
+
+class Route(Balanced):
     """Requests whose path starts with `path` go to `upstreams`, by `algorithm`; the longest path wins.
 
     `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it;
     HTTP/3 needs it, and HTTP/2 without it is by prior knowledge. `next_upstream`: after which failures a
     request that may be repeated (RFC 9110 section 9.2.2) and has no body goes to the next one; a request that
-    no upstream saw always does.
+    no upstream saw always does. `health`: active checks, over TCP; within TLS by its own `tls_name`.
     """
 
     path: Annotated[str, Field(pattern="^/")] = "/"
-    upstreams: Annotated[tuple[Upstream, ...], Field(min_length=1)]
-    algorithm: Algorithm = "round-robin"
-    weights: Weights = ()
     next_upstream: tuple[Literal["error", "timeout", "http_5xx"], ...] = ()
-    passive: Passive = Passive()
+    health: Health | None = None
+    sticky: Sticky | None = None
     http: HttpVersion = "1.1"
     tls_name: str = ""
-
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        check_weights(self.algorithm, self.weights, self.upstreams)
-        return self
 
 
 class ProxySpec(Spec):

@@ -25,12 +25,12 @@ def _places(one: Balance, usable: tuple[str, ...] = UPSTREAMS) -> dict[str, str 
 
 
 def test_smooth_weights_spread_the_heavy_one() -> None:
-    one = SmoothWeighted(("a", "b", "c"), (5, 1, 1))
+    one = SmoothWeighted({"a": 5, "b": 1, "c": 1})
     assert "".join(one.choose("abc") or "-" for _ in range(14)) == "aabacaa" * 2
 
 
 def test_smooth_weights_among_those_left() -> None:
-    one = SmoothWeighted(("a", "b", "c"), (5, 2, 1))
+    one = SmoothWeighted({"a": 5, "b": 2, "c": 1})
     assert Counter(one.choose("bc") for _ in range(30)) == {"b": 20, "c": 10}
 
 
@@ -81,7 +81,7 @@ def test_ip_hash_moves_most_keys() -> None:
 @pytest.mark.parametrize(
     "one",
     [
-        SmoothWeighted(UPSTREAMS, (1, 2, 3, 4)),
+        SmoothWeighted({"a": 1, "b": 2, "c": 3, "d": 4}),
         LeastConnections(UPSTREAMS),
         IpHash(UPSTREAMS),
         ConsistentHash(UPSTREAMS),
