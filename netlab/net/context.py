@@ -18,6 +18,7 @@ from netlab.model.roles import TlsClient, TlsServer
 from netlab.net import sockets, tls
 from netlab.net.connection import Peer, opened_by_peer
 from netlab.net.events import EventWriter
+from netlab.net.idle import IdleWatch
 from netlab.net.role_control import RoleControl, Settings
 from netlab.net.stream import Stream, TcpStream
 from netlab.net.tls import TlsContext, TlsError, TlsStream
@@ -45,6 +46,7 @@ class RoleContext:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Timeout] = set()
+        self.waiting: set[IdleWatch] = set()
         self._keylog = tls.KeyLog(tls.keylog_path())
         self.revocation = RevocationLists(self)
         self._tls_servers: dict[tuple[TlsServer, tuple[str, ...]], tls.ServerContext] = {}
@@ -103,6 +105,8 @@ class RoleContext:
             server.close()
         for timer in self._idle:
             timer.reschedule(0)
+        for watch in tuple(self.waiting):
+            watch.interrupt()
 
     @asynccontextmanager
     async def idle(self, timeout_s: float) -> AsyncIterator[None]:

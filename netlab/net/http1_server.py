@@ -14,6 +14,7 @@ from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Body, Exchange, Handler, Timeouts, Trailers, Tunnel
 from netlab.net.http1_tunnel import Http1Tunnel
+from netlab.net.idle import IdleWatch
 from netlab.net.stream import READ_SIZE, Stream, TcpStream
 from netlab.proto.http import NO_HEADERS, Data, End, Headers, HttpEvent, RequestHead, ResponseHead
 from netlab.proto.http1 import ServerCodec
@@ -79,10 +80,10 @@ class _Connection:
         self.peer = peer
         self.trailers = NO_HEADERS  # of the request at hand, when its body has ended
         self._timeouts = timeouts
-        self._codec = ServerCodec()
+        self._codec = ServerCodec(scheme="http" if stream.tls is None else "https")
         self._events: deque[HttpEvent] = deque()
-        self._scheme = "http" if stream.tls is None else "https"
         self._over = False  # cut, or switched to another protocol
+        self._idle = IdleWatch(ctx, stream, self._timeouts.idle)
 
     async def run(self, handler: Handler) -> None:
         try:
@@ -98,6 +99,8 @@ class _Connection:
             if not self._codec.can_answer and not self._codec.sent:
                 self.stream.abort()
             raise
+        finally:
+            self._idle.close()
 
     async def _serve(self, head: RequestHead, handler: Handler) -> None:
         self.ctx.emit(
@@ -125,12 +128,12 @@ class _Connection:
             return None
         head = self._events.popleft()
         assert isinstance(head, RequestHead)  # the codec gives nothing else first
-        return head if self._scheme == head.scheme else _over_tls(head)
+        return head
 
     async def _wake(self) -> bool:
         """The first bytes of a request; False where none come."""
         try:
-            async with self.ctx.idle(self._timeouts.idle):
+            with self._idle:
                 data = await self.stream.read()
         except TimeoutError:
             return False
@@ -252,7 +255,7 @@ class _Connection:
     async def _write(self, data: bytes) -> None:
         """A client that takes nothing is not waited for beyond the body's time: TimeoutError. What the
         kernel takes at once needs no timer, which would cost as much as parsing a request."""
-        if isinstance(self.stream, TcpStream) and len(data) <= READ_SIZE and self.stream.feed(data):
+        if len(data) <= READ_SIZE and self.stream.feed(data):
             return
         if data:
             async with asyncio.timeout(self._timeouts.body):
@@ -307,13 +310,6 @@ def _date(now_s: int) -> str:
 
 def _end(trailers: Trailers | None) -> End:
     return End(trailers()) if trailers is not None else End()
-
-
-def _over_tls(head: RequestHead) -> RequestHead:
-    """The codec can't know what is below it."""
-    return RequestHead(
-        head.method, head.target, head.headers, head.stream, head.version, "https", head.protocol
-    )
 
 
 def as_mapping(headers: Headers) -> dict[str, str]:

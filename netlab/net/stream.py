@@ -52,6 +52,14 @@ class Stream(Protocol):
         """Returns when the peer's slowness allows more."""
         ...
 
+    def feed(self, data: bytes) -> bool:
+        """Write without waiting; False, and nothing is written, where the peer is behind already."""
+        ...
+
+    def interrupt(self) -> None:
+        """A read that waits raises TimeoutError; so does every later one."""
+        ...
+
     async def close(self) -> None: ...
 
     def abort(self) -> None:
@@ -84,17 +92,24 @@ class TcpStream:
             return data
         return await self._reader.read(size)
 
+    def interrupt(self) -> None:
+        self._reader.set_exception(TimeoutError("nothing came in time"))
+
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
 
     def feed(self, data: bytes) -> bool:
-        """Write without waiting; False, and nothing is written, where the peer is behind already."""
-        transport = self._writer.transport
-        if transport.is_closing() or transport.get_write_buffer_size():
+        if not self.ready:
             return False
-        transport.write(data)
+        self._writer.transport.write(data)
         return True
+
+    @property
+    def ready(self) -> bool:
+        """Nothing that was written waits for the peer."""
+        transport = self._writer.transport
+        return not transport.is_closing() and not transport.get_write_buffer_size()
 
     async def write_eof(self) -> None:
         """Half-close: we send no more, and go on reading."""

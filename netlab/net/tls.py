@@ -159,6 +159,9 @@ class TlsStream:
                 await self._flush()
             await self._fill()
 
+    def interrupt(self) -> None:
+        self._inner.interrupt()
+
     def _decrypted(self, size: int) -> bytes:
         """What is there, at most `size` bytes. What ends the stream counts after the bytes before it."""
         part = self._record(size)
@@ -195,6 +198,16 @@ class TlsStream:
         for start in range(0, len(view), _BATCH):
             self._encrypt(view[start : start + _BATCH])
             await self._flush()
+
+    def feed(self, data: bytes) -> bool:
+        """Write without waiting; False, and nothing is written, where the peer is behind already. Raises
+        TlsError."""
+        if self._failure is not None:
+            raise self._failure
+        if len(data) > _BATCH or openssl.unsent(self._ssl) or not self._inner.ready:
+            return False
+        self._encrypt(data)
+        return self._inner.feed(self._ssl.bio_read(openssl.unsent(self._ssl)))
 
     def _encrypt(self, data: bytes | memoryview) -> None:
         if not data:

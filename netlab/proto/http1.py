@@ -175,10 +175,11 @@ class _Codec:
 
 
 class ServerCodec(_Codec):
-    """Receives requests, sends responses."""
+    """Receives requests, sends responses. `scheme`: of its requests, which don't say it themselves."""
 
-    def __init__(self, max_head: int = MAX_HEAD) -> None:
+    def __init__(self, max_head: int = MAX_HEAD, scheme: str = "http") -> None:
         super().__init__(max_head)
+        self._scheme = scheme
         self._request: Request | None = None
         self._waits = False  # for 100 (Continue)
         self._blank = False  # an empty line came before the request line
@@ -198,7 +199,7 @@ class ServerCodec(_Codec):
         text = self._cut_head()
         if not text:
             return False
-        self._request = request = parse_request(text)
+        self._request = request = parse_request(text, self._scheme)
         self._keep_alive = request.keep_alive
         self._waits = request.expects_continue and not request.framing.empty and not self._buffer
         self._receive_body(request.framing)
@@ -257,7 +258,7 @@ class ServerCodec(_Codec):
             framing = NO_BODY
             headers = headers.without("content-length") if event.status == 204 else headers
         elif "content-length" in given:
-            framing = Framing(length=_our_length(headers))
+            framing = Framing(length=_our_length(headers, given["content-length"]))
         elif head.version == "1.0":
             framing, self._keep_alive = UNTIL_CLOSE, False
         else:
@@ -285,11 +286,12 @@ def _response_bytes(event: ResponseHead, headers: Headers) -> bytes:
     return response_text(event.status, event.reason or _PHRASES.get(event.status, ""), headers)
 
 
-def _our_length(headers: Headers) -> int:
-    values = headers.all("content-length")
-    if len(values) != 1 or not (values[0].isascii() and values[0].isdigit()):
-        raise LocalProtocolError(f"Content-Length: {', '.join(values)}")
-    return int(values[0])
+def _our_length(headers: Headers, value: str) -> int:
+    """`value`: of the last field of that name."""
+    count = sum(len(name) == 14 and name.lower() == "content-length" for name, _ in headers)
+    if count != 1 or not (value.isascii() and value.isdigit()):
+        raise LocalProtocolError(f"Content-Length: {headers.get('content-length')}")
+    return int(value)
 
 
 def _closes(headers: Headers) -> bool:
@@ -366,7 +368,8 @@ def _request_framing(headers: Headers) -> Framing:
         if headers.has("content-length") or headers.get("transfer-encoding").lower() != "chunked":
             raise LocalProtocolError(f"a request is chunked, or has a length: {headers}")
         return CHUNKED
-    return Framing(length=_our_length(headers)) if headers.has("content-length") else NO_BODY
+    length = headers.get("content-length")
+    return Framing(length=_our_length(headers, length)) if headers.has("content-length") else NO_BODY
 
 
 class RequestParser:

@@ -193,7 +193,7 @@ def _version(major: str, minor: str) -> str:
 # Requests.
 
 
-def parse_request(text: str) -> Request:
+def parse_request(text: str, scheme: str) -> Request:
     """A whole request head without its last, empty line. Raises RemoteProtocolError."""
     end = text.find("\r\n")
     if end > MAX_LINE:
@@ -210,7 +210,7 @@ def parse_request(text: str) -> Request:
     elif "#" in target:
         raise RemoteProtocolError("a target has no fragment", 400)
     return Request(
-        RequestHead(method, target, headers, 0, version, "http", _protocol(known, version)),
+        RequestHead(method, target, headers, 0, version, scheme, _protocol(known, version)),
         CHUNKED if chunked else Framing(length=length) if length else NO_BODY,
         _keep_alive(known, version),
         version != "1.0" and "100-continue" in _tokens(known, "expect"),

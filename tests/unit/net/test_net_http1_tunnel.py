@@ -27,6 +27,12 @@ class _Closing:
     async def write(self, data: bytes) -> None:
         raise AssertionError(f"nobody writes {data!r} here")
 
+    def feed(self, data: bytes) -> bool:
+        raise AssertionError(data)
+
+    def interrupt(self) -> None:
+        raise AssertionError("nobody waits for this")
+
     async def close(self) -> None:
         self.closed.set()
 
