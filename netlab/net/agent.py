@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from netlab.model.roles import HttpVersion, TlsClient
@@ -26,10 +26,18 @@ from netlab.proto.url import Url
 
 
 @dataclass(slots=True)
+class Progress:
+    """What a request, whichever attempt, is waiting for at the moment."""
+
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request. `body` makes its body, anew for each attempt. `http`: the one version to speak.
 
-    `stage` says what it is waiting for at the moment.
+    `timeout_s` bounds the wait for a connection that is free; `connect_s` and `read_s` are as of Target and
+    of Outgoing. `progress` is shared by the request's attempts.
     """
 
     url: Url
@@ -39,7 +47,9 @@ class Asked:
     http: HttpVersion | None = None
     fresh: bool = False
     timeout_s: float = 30.0
-    stage: str = ""
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def traceparent(self) -> str:
@@ -101,7 +111,7 @@ class UserAgent:
         url, failure = asked.url, UpstreamError(f"{asked.url.host} has no address")
         for address in await self._stub.lookup(url.host):
             tls = asked.tls if url.secure else None
-            target = Target(address, url.port, tls, url.host, (asked.http or "1.1",))
+            target = Target(address, url.port, tls, url.host, (asked.http or "1.1",), asked.connect_s)
             try:
                 return await self._pool.tunnel(target, head, asked.timeout_s)
             except UpstreamError as error:
@@ -114,9 +124,9 @@ class UserAgent:
         """None where the request is to be sent again."""
         async with AsyncExitStack() as attempt:
             way = await self._way(asked, early=not last)
-            asked.stage = f"waiting for the response of {way.target}"
+            asked.progress.stage = f"waiting for the response of {way.target}"
             head = _with_alt_used(asked.head, way)
-            outgoing = Outgoing(head, asked.body and asked.body(), timeout_s=asked.timeout_s)
+            outgoing = Outgoing(head, asked.body and asked.body(), timeout_s=asked.read_s)
             exchange = self._pool.exchange(way.target, outgoing, fresh=asked.fresh, lease=way.lease)
             flow = way.lease.connection.flow
             try:
@@ -130,7 +140,7 @@ class UserAgent:
                 self._learn_from(asked, response)
                 cause = "" if last else self._again(asked, way, response)
                 if not cause:
-                    asked.stage = "reading the response's body"
+                    asked.progress.stage = "reading the response's body"
                     await stack.enter_async_context(attempt.pop_all())
                     return response
         self._ctx.emit("request-retried", flow, attempt=2, cause=cause, traceparent=asked.traceparent)
@@ -191,7 +201,7 @@ class UserAgent:
     async def _addresses(self, asked: Asked) -> list[str]:
         """Of the origin's host. HTTPS records are asked for at the same time."""
         url = asked.url
-        asked.stage = f"looking up {url.host}"
+        asked.progress.stage = f"looking up {url.host}"
         if not (self._https_records and url.secure and self._unasked(url)):
             return await self._stub.lookup(url.host)
         asking = self._ctx.tasks.create_task(self._ask_https(url))
@@ -261,14 +271,14 @@ class UserAgent:
         if host != asked.url.host:
             addresses = await self._stub.lookup(host)
         secure = tls if asked.url.secure else None
-        targets = [Target(one, port, secure, asked.url.host, ("3",)) for one in addresses]
+        targets = [Target(one, port, secure, asked.url.host, ("3",), asked.connect_s) for one in addresses]
         target, lease = await self._leased(asked, targets)
         return _Way(target, lease, told)
 
     async def _by_tcp(self, asked: Asked, tls: TlsClient, choice: Choice, addresses: list[str]) -> _Way:
         url = asked.url
         secure = tls if url.secure else None
-        targets = [Target(one, url.port, secure, url.host, choice.tcp) for one in addresses]
+        targets = [Target(one, url.port, secure, url.host, choice.tcp, asked.connect_s) for one in addresses]
         target, lease = await self._leased(asked, targets)
         connection = lease.connection
         if not lease.reused and choice.tcp == ("2", "1.1") and connection.version == "1.1":
@@ -280,7 +290,7 @@ class UserAgent:
         """A connection to the first target that takes one."""
         failure = UpstreamError(f"{asked.url.host} has no address")
         for target in targets:
-            asked.stage = f"connecting to {target}{' by QUIC' if '3' in target.versions else ''}"
+            asked.progress.stage = f"connecting to {target}{' by QUIC' if '3' in target.versions else ''}"
             try:
                 lease = await self._pool.lease(target, asked.head, asked.timeout_s, fresh=asked.fresh)
             except UpstreamError as error:

@@ -15,11 +15,11 @@ from netlab.net.exchange import Tunnel
 from netlab.net.pool_tunnel import PooledTunnel
 from netlab.net.replay import Replayable
 from netlab.net.upstream import ClientConnection, Outgoing, Response, Target, UpstreamError
+from netlab.policy import retry
 from netlab.policy.pool import Close, Dial, Grant, Machine, Slot, Ticket
 from netlab.proto.http import RequestHead, ResponseHead
 
-CONNECT_S = 5.0
-IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110 section 9.2.2
+IDEMPOTENT = retry.IDEMPOTENT
 
 Dialer = Callable[[RoleContext, Target, float], Awaitable[ClientConnection]]
 
@@ -34,23 +34,15 @@ class Lease:
 
 
 class ConnectionPool:
-    """Connections within `limits`; `connect_s` bounds how long opening one takes.
+    """Connections within `limits`.
 
     Those that are idle for too long or too old end by themselves, and all idle ones when the role stops;
     `close` ends the rest.
     """
 
-    def __init__(
-        self,
-        ctx: RoleContext,
-        limits: Pool | None = None,
-        *,
-        connect_s: float = CONNECT_S,
-        dialer: Dialer = dial,
-    ) -> None:
+    def __init__(self, ctx: RoleContext, limits: Pool | None = None, *, dialer: Dialer = dial) -> None:
         self._ctx = ctx
         self._limits = limits or Pool()
-        self._connect_s = connect_s
         self._dialer = dialer
         self._machine = Machine(self._limits)
         self._connections: dict[Slot, ClientConnection] = {}
@@ -272,7 +264,7 @@ class ConnectionPool:
         target = slot.key
         assert isinstance(target, Target)  # as `lease` makes the keys
         try:
-            connection = await self._dialer(self._ctx, target, self._connect_s)
+            connection = await self._dialer(self._ctx, target, target.connect_s)
         except UpstreamError as error:
             self._fail(slot, error)
         else:

@@ -23,7 +23,7 @@ class Target:
 
     `tls` None: plain TCP. `server_name` is the SNI and what the certificate must carry. `versions`: those
     that may be spoken; over TLS over TCP, ALPN chooses among "2" and "1.1"; without TLS, "2" alone means
-    prior knowledge (RFC 9113 section 3.3); "3" means QUIC.
+    prior knowledge (RFC 9113 section 3.3); "3" means QUIC. `connect_s` bounds how long opening one takes.
     """
 
     address: str
@@ -31,6 +31,7 @@ class Target:
     tls: TlsClient | None = None
     server_name: str = ""
     versions: tuple[HttpVersion, ...] = ("1.1",)
+    connect_s: float = 5.0
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"

@@ -6,6 +6,8 @@ import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from netlab.policy.backoff import ceiling_s
+
 
 class Backoff:
     """Delays in seconds: each is drawn from 0 to `base_s` × 2ⁿ, at most `cap_s`; n grows with failures.
@@ -30,7 +32,7 @@ class Backoff:
     def delay(self, retry_after_s: float | None = None) -> float:
         """How long to wait after one more failure. `retry_after_s`: what the failure itself asked for
         (Retry-After); it is waited for in full, with the jitter on top."""
-        ceiling = min(self._cap_s, self._base_s * 2.0 ** min(self.attempts, 32))
+        ceiling = ceiling_s(self.attempts, self._base_s, self._cap_s)
         self.attempts += 1
         floor = self._wait_s if retry_after_s is None else retry_after_s
         return floor + self._rng.uniform(0, ceiling)

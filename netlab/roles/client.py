@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from netlab.errors import NetlabError
 from netlab.model.roles import ClientSpec, Request, Subscription
@@ -11,6 +13,7 @@ from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.http1_server import as_mapping
 from netlab.net.pool import ConnectionPool
+from netlab.net.resilient import Attempt, Call, Resilient
 from netlab.net.stub import Stub
 from netlab.net.subscriber import Manner, Subscriber
 from netlab.net.upstream import Response, UpstreamError
@@ -43,6 +46,7 @@ class _Client:
         self._pool = ConnectionPool(ctx, spec.pool)
         # One resolver for all requests: the second knows the name already.
         self._agent = UserAgent(ctx, self._pool, Stub(ctx), https_records=spec.https_records)
+        self._resilient = Resilient(ctx, spec.resilience)
         self._failed = False
         if ctx.launch.trust_pem:
             # Made before the first click, as a browser has read its trust store by then.
@@ -73,15 +77,13 @@ class _Client:
         traceparent = request.traceparent or new_traceparent(self._ctx.rng)
         self._ctx.emit("request-start", name=name, url=request.url, traceparent=traceparent)
         started = self._ctx.now()
-        stage = ""
+        asked: Asked | None = None
         try:
             asked = self._asked(request, traceparent)
-            try:
-                async with asyncio.timeout(request.timeout_ns / 1e9):
-                    await self._exchange(name, request, asked, started)
-            finally:
-                stage = asked.stage
+            async with asyncio.timeout(request.timeout_ns / 1e9):
+                await self._exchange(name, request, asked, started)
         except TimeoutError:
+            stage = asked.progress.stage if asked is not None else ""
             self._fail(name, f"no response in {request.timeout_ns / 1e9:g} s: it was {stage}")
         except (NetlabError, OSError, UpstreamError) as error:
             self._fail(name, str(error), getattr(error, "check", ""))
@@ -100,6 +102,7 @@ class _Client:
             request.http,
             request.fresh,
             request.timeout_ns / 1e9,
+            self._resilient.connect_s,
         )
 
     def _head(self, request: Request, url: Url, traceparent: str) -> RequestHead:
@@ -120,7 +123,12 @@ class _Client:
         return headers.plus("traceparent", traceparent)
 
     async def _exchange(self, name: str, request: Request, asked: Asked, started: float) -> None:
-        async with self._agent.exchange(asked) as response:
+        def send(attempt: Attempt) -> AbstractAsyncContextManager[Response]:
+            trying = replace(asked, head=attempt.head, read_s=attempt.read_s)
+            return self._agent.exchange(trying)
+
+        call = Call(asked.head, (f"{asked.url.host}:{asked.url.port}",))
+        async with self._resilient.exchange(call, send) as response:
             head_s = self._ctx.now() - started
             size = await self._count(response, request.read_rate_bps)
         head = response.head

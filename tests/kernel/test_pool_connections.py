@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def get(target: str = "/", method: str = "GET", **fields: Any) -> Outgoing:
 
 @asynccontextmanager
 async def pool_of(made: Site, **limits: Any) -> AsyncIterator[ConnectionPool]:
-    pool = ConnectionPool(made.client.ctx, Pool.model_validate(limits), connect_s=3.0)
+    pool = ConnectionPool(made.client.ctx, Pool.model_validate(limits))
     try:
         yield pool
     finally:
@@ -109,9 +110,10 @@ def test_a_version_that_the_server_does_not_speak(
 ) -> None:
     async def work(made: Site) -> None:
         port = await made.listen(echo, offered, tls=TlsServer())
-        pool = ConnectionPool(made.client.ctx, connect_s=1.0)
+        pool = ConnectionPool(made.client.ctx)
+        target = replace(made.target(port, wanted, tls=TLS), connect_s=1.0)
         with pytest.raises(UpstreamError, match=cause) as caught:
-            await ask(pool, made.target(port, wanted, tls=TLS), get())
+            await ask(pool, target, get())
         assert caught.value.unsent
         await pool.close()
 

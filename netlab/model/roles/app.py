@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from netlab.model.roles.resilience import Shed
 from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import TlsServer
 
@@ -16,6 +17,7 @@ class AppSpec(Spec):
     `allow`: the subjects (of verified tokens) that may read users; empty: anyone who gets here.
     `names`: serve TLS, with a certificate for these; without names it serves plain HTTP/1.1 and, by prior
     knowledge, HTTP/2. Without a `database` there are no users, and a channel ends at this process.
+    `shed`: refuse at once what can't be answered in time.
     """
 
     kind: Literal["app"] = "app"
@@ -26,6 +28,7 @@ class AppSpec(Spec):
     database: Upstream | None = None
     max_age_s: Annotated[int, Field(ge=0)] = 300
     allow: tuple[str, ...] = ()
+    shed: Shed | None = None
 
 
 class DatabaseSpec(Spec):

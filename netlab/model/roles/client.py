@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
+from netlab.model.roles.jwt import TokenFault
+from netlab.model.roles.resilience import Resilience
 from netlab.model.roles.spec import HttpVersion, Spec
 from netlab.model.roles.tls import Pool, TlsClient
 from netlab.model.units import DurationNs, RateBps
@@ -61,7 +63,9 @@ class ClientSpec(Spec):
     """Asks URLs, `parallel` at a time, and gets what channels say. Without either it waits for a scenario.
 
     `bearer`: send `Authorization: Bearer` with a token that the lab signs for this subject.
+    `bearer_fault`: the token is bad in this way, for showing what a proxy does.
     `pool`: connections are kept and used again within these limits. `tls`: for requests that say nothing.
+    `resilience`: timeouts, retries and more for every request; `host:port` of its URL is its upstream.
     `https_records`: ask the DNS for these too, as browsers do, which tell of HTTP/3 before any response.
     """
 
@@ -70,7 +74,9 @@ class ClientSpec(Spec):
     subscriptions: tuple[Subscription, ...] = ()
     parallel: Annotated[int, Field(ge=1)] = 1
     bearer: str = ""
+    bearer_fault: TokenFault = "none"
     user_agent: str = "netlab-client"
     tls: TlsClient = TlsClient()
     pool: Pool = Pool()
+    resilience: Resilience = Resilience()
     https_records: StrictBool = False
