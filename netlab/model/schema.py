@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from netlab.model.entries import TopologyEntry
-from netlab.model.units import format_duration
+from netlab.model.units import format_duration, format_probability
 
 
 def schema() -> dict[str, Any]:
@@ -29,12 +29,14 @@ def text() -> str:
 
 
 def _tidy(value: Any) -> Any:
-    """Without titles and null defaults, which pydantic adds; default durations as they are written."""
+    """Without titles and null defaults, which pydantic adds; default durations and shares as they are written."""
     if isinstance(value, list):
         return [_tidy(one) for one in value]
     if not isinstance(value, dict):
         return value
-    if value.get("maximum") == 0 and value.get("default"):
+    if value.get("maximum") == 0 and isinstance(value.get("default"), float):
+        value["default"] = format_probability(value["default"])
+    elif value.get("maximum") == 0 and value.get("default"):
         value["default"] = format_duration(value["default"])
     if "patternProperties" in value:
         value["additionalProperties"] = False  # a key of another form is no name
