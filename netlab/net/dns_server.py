@@ -24,6 +24,7 @@ from netlab.proto.dns import FrameCodec, Message, decode, encode, format_error, 
 
 TCP_IDLE_S = 10.0  # RFC 7766, 6.2.3: a few seconds
 IN_FLIGHT_LIMIT = 1000
+PIPELINE_LIMIT = 100  # queries at once of one connection
 _DATAGRAM = 65_535
 
 
@@ -99,18 +100,48 @@ class _Server:
     # TCP.
 
     async def tcp(self, stream: Stream, _peer: Peer) -> None:
-        """Answer one query after the other, until the client ends or is silent for TCP_IDLE_S."""
+        """Answer queries until the client ends, or has sent no whole one for TCP_IDLE_S.
+
+        They may be many at once, and each is answered when its answer is there (RFC 7766 section 6.2.1.1).
+        """
         codec = FrameCodec()
-        while True:
-            async with asyncio.timeout(TCP_IDLE_S):
-                data = await stream.read()
-            for message in codec.receive(data):
-                wire = await self._respond(message, stream.flow)
-                if wire is None:
-                    return
-                await stream.write(codec.send(wire))
-            if not data:
-                return
+        async with asyncio.TaskGroup() as group:
+            ended = await self._pipeline(stream, codec, group)
+        if ended:
+            codec.receive(b"")  # complains of half a message
+
+    async def _pipeline(self, stream: Stream, codec: FrameCodec, group: asyncio.TaskGroup) -> bool:
+        """Whether the client has ended; else it was silent for too long, or has gone."""
+        room = asyncio.Semaphore(PIPELINE_LIMIT)
+        writing = asyncio.Lock()
+        try:
+            while messages := await self._messages(stream, codec):
+                for message in messages:
+                    await room.acquire()
+                    work = self._over_tcp(stream, message, writing)
+                    group.create_task(work).add_done_callback(lambda _: room.release())
+        except OSError:  # also TimeoutError
+            return False
+        return True
+
+    async def _messages(self, stream: Stream, codec: FrameCodec) -> list[bytes]:
+        """What has come whole; nothing at the end. Raises OSError, TimeoutError."""
+        async with self._ctx.idle(TCP_IDLE_S):
+            while data := await stream.read():
+                if messages := codec.receive(data):
+                    return messages
+        return []
+
+    async def _over_tcp(self, stream: Stream, message: bytes, writing: asyncio.Lock) -> None:
+        wire = await self._respond(message, stream.flow)
+        if wire is None:  # an answer, or no message at all: nothing more of this client is worth reading
+            stream.abort()
+            return
+        async with writing:
+            try:
+                await stream.write(FrameCodec().send(wire))
+            except OSError:
+                return  # the client has gone; reading says so too
 
     # Both.
 

@@ -1,4 +1,5 @@
-"""The cache of DNS answers: TTLs that count down, negative answers (RFC 2308), ranks (RFC 2181)."""
+"""The cache of DNS answers: TTLs that count down, negative answers (RFC 2308), ranks (RFC 2181), answers
+for one network alone (RFC 7871), and old answers for when no server answers (RFC 8767)."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
 
 from netlab.proto.dns import ResourceRecord
 from netlab.proto.dns_names import fold
 
 NEGATIVE_TTL_LIMIT_S = 10_800  # RFC 2308, 5: one to three hours work well
 TTL_LIMIT_S = 604_800  # RFC 8767, 4: a week
+STALE_TTL_S = 30  # RFC 8767, 4: of what is given out after its time
 _ANY_TYPE = ""  # NXDOMAIN is true for every type of its name (RFC 2308, 5)
 
 
@@ -28,12 +31,14 @@ class Entry:
     """Records, or a negative answer: `rcode` NXDOMAIN, or NOERROR without records (NODATA).
 
     `soa`: the zone's, that came with a negative answer; its TTL is the negative TTL (RFC 2308, 5).
+    `scope`: for whom it is right, 0 for everybody (RFC 7871, 7.3).
     """
 
     records: tuple[ResourceRecord, ...]
     rcode: str = "NOERROR"
     soa: tuple[ResourceRecord, ...] = ()
     rank: Rank = Rank.ANSWER
+    scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,53 +52,81 @@ class _Stored:
         return max(0, self.ttl - math.ceil(now - self.at))
 
     def aged(self, now: float) -> Entry:
-        ttl = self.left(now)
+        ttl = self.left(now) or STALE_TTL_S
         return replace(
             self.entry, records=_with_ttl(self.entry.records, ttl), soa=_with_ttl(self.entry.soa, ttl)
         )
 
 
-class Cache:
-    """At most `limit` entries; the longest unused leaves first. `now` is in seconds of any steady clock."""
+Network = IPv4Network | IPv6Network
+_Key = tuple[str, str, str]  # name, type, network ("": everybody)
 
-    def __init__(self, limit: int = 10_000) -> None:
+
+class Cache:
+    """At most `limit` entries; the longest unused leaves first. `now` is in seconds of any steady clock.
+
+    Entries are kept for `stale_s` seconds after their time, for `get` with `stale`.
+    """
+
+    def __init__(self, limit: int = 10_000, stale_s: float = 0.0) -> None:
         self._limit = limit
-        self._stored: OrderedDict[tuple[str, str], _Stored] = OrderedDict()
+        self._stale_s = stale_s
+        self._stored: OrderedDict[_Key, _Stored] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def store(self, records: tuple[ResourceRecord, ...], rank: Rank, now: float) -> None:
+    def store(
+        self, records: tuple[ResourceRecord, ...], rank: Rank, now: float, scope: Network | None = None
+    ) -> None:
         """Keep one record set (same name and type) for its lowest TTL; TTL 0 isn't kept.
 
-        Data of a lower rank never replaces data of a higher one that is still good.
+        Data of a lower rank never replaces data of a higher one that is still good. `scope`: it is right
+        for askers of this network alone.
         """
         ttl = min(TTL_LIMIT_S, *(one.ttl for one in records))
-        self._keep(
-            (fold(records[0].name), records[0].type), _Stored(Entry(records, rank=rank), now, ttl), now
-        )
+        bits = scope.prefixlen if scope is not None else 0
+        key = (fold(records[0].name), records[0].type, str(scope) if bits else "")
+        self._keep(key, _Stored(Entry(records, rank=rank, scope=bits), now, ttl), now)
 
     def store_negative(self, name: str, type_: str, rcode: str, soa: ResourceRecord, now: float) -> None:
         """Keep that `name` does not exist (NXDOMAIN) or has no `type_` (NOERROR), as long as the SOA says."""
         ttl = negative_ttl(soa)
         entry = Entry((), rcode, (replace(soa, ttl=ttl),))
-        key = (fold(name), _ANY_TYPE if rcode == "NXDOMAIN" else type_)
+        key = (fold(name), _ANY_TYPE if rcode == "NXDOMAIN" else type_, "")
         self._keep(key, _Stored(entry, now, ttl), now)
 
-    def get(self, name: str, type_: str, now: float, least: Rank = Rank.ANSWER) -> Entry | None:
-        """What is known of `name` and `type_`, with the TTLs that are left; None where nothing is."""
+    def get(
+        self,
+        name: str,
+        type_: str,
+        now: float,
+        least: Rank = Rank.ANSWER,
+        *,
+        asker: Network | None = None,
+        stale: bool = False,
+    ) -> Entry | None:
+        """What is known of `name` and `type_`, with the TTLs that are left; None where nothing is.
+
+        `asker`: the network that asks, which may get an answer of its own. `stale`: also what is past.
+        """
         folded = fold(name)
-        for key in ((folded, type_), (folded, _ANY_TYPE)):
+        scopes = ("",) if asker is None else _around(asker)
+        for key in (*((folded, type_, scope) for scope in scopes), (folded, _ANY_TYPE, "")):
             stored = self._stored.get(key)
             if stored is None or stored.entry.rank < least:
                 continue
-            if stored.left(now):
+            if stored.left(now) or (stale and self._kept(stored, now)):
                 self._stored.move_to_end(key)
                 return stored.aged(now)
-            del self._stored[key]
+            if not self._kept(stored, now):
+                del self._stored[key]
         return None
 
-    def _keep(self, key: tuple[str, str], new: _Stored, now: float) -> None:
+    def _kept(self, stored: _Stored, now: float) -> bool:
+        return self._stale_s > 0 and now < stored.at + stored.ttl + self._stale_s
+
+    def _keep(self, key: _Key, new: _Stored, now: float) -> None:
         old = self._stored.get(key)
         if old is not None and old.left(now) and old.entry.rank > new.entry.rank:
             return
@@ -103,6 +136,12 @@ class Cache:
         self._stored.move_to_end(key)
         while len(self._stored) > self._limit:
             self._stored.popitem(last=False)
+
+
+def _around(network: Network) -> tuple[str, ...]:
+    """The networks that hold it, the smallest first, as keys; last that of everybody."""
+    around = (str(network.supernet(new_prefix=bits)) for bits in range(network.prefixlen, 0, -1))
+    return (*around, "")
 
 
 def negative_ttl(soa: ResourceRecord) -> int:

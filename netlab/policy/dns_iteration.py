@@ -12,16 +12,27 @@ from ipaddress import ip_address
 from random import Random
 from typing import TypeVar, assert_never
 
-from netlab.policy.dns_cache import Cache, Rank
+from netlab.policy.dns_cache import Cache, Entry, Network, Rank
+from netlab.policy.dns_minimise import Minimiser
 from netlab.policy.dns_response import Alias, Answer, Lame, Negative, Outcome, Referral, understand
+from netlab.policy.dns_servers import Servers
 from netlab.proto.dns import Message, Question, ResourceRecord
-from netlab.proto.dns_names import ROOT, ancestors, fold, is_within
+from netlab.proto.dns_edns import (
+    NO_REACHABLE_AUTHORITY,
+    STALE_ANSWER,
+    STALE_NXDOMAIN,
+    ExtendedError,
+    Subnet,
+)
+from netlab.proto.dns_names import ROOT, ancestors, fold, is_within, labels
 
 QUERY_LIMIT = 64  # of one question, all retries included (cf. RFC 1034, 5.3.3: bound the work)
 REFERRAL_LIMIT = 16
+GLUELESS_LIMIT = 5  # servers of one zone whose addresses are looked up (against NXNSAttack)
 ALIAS_LIMIT = 16
 TIMEOUTS_S = (1.0, 2.0)  # of the first and the second try of each server
 TCP_TIMEOUT_S = 3.0
+_NO_EDNS = ("FORMERR", "NOTIMP", "BADVERS")  # from servers that can't read OPT (RFC 6891 section 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +43,21 @@ class Ask:
     question: Question
     timeout_s: float
     tcp: bool = False
+    edns: bool = True
+    subnet: Subnet | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the resolver answers. `cause` says why where `rcode` is SERVFAIL."""
+    """What the resolver answers. `cause` says why where `rcode` is SERVFAIL, `errors` so to the client.
+    `scope`: the longest prefix of the asker's network on which it depends (RFC 7871)."""
 
     rcode: str
     answers: tuple[ResourceRecord, ...] = ()
     authority: tuple[ResourceRecord, ...] = ()
     cause: str = ""
+    errors: tuple[ExtendedError, ...] = ()
+    scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,52 +75,73 @@ Steps = Generator[Ask, Message | None, _T]
 
 @dataclass(slots=True)
 class Iteration:
-    """One question's way. `versions`: the IP versions that this resolver can send."""
+    """One question's way. `versions`: the IP versions that this resolver can send. `subnet`: for whom it
+    asks, told to the servers of zones below the top level. `minimise`: tell no server more of the name
+    than it needs (RFC 9156). `stale`: old answers are better than none (RFC 8767)."""
 
     cache: Cache
     roots: tuple[str, ...]
     versions: frozenset[int]
     rng: Random
+    servers: Servers
     now: Callable[[], float]
+    subnet: Subnet | None = None
+    minimise: bool = False
+    stale: bool = False
     _queries: int = 0
+    _scope: int = 0
     _resolving: set[str] = field(default_factory=set)
     _trouble: list[str] = field(default_factory=list)
 
     def resolve(self, question: Question) -> Steps[Result]:
         """Follow aliases from zone to zone until there are records, a negative answer, or a failure."""
         chain: tuple[ResourceRecord, ...] = ()
+        errors: tuple[ExtendedError, ...] = ()
         name = question.name
         seen: set[str] = set()
         while fold(name) not in seen and len(seen) < ALIAS_LIMIT:
             seen.add(fold(name))
             asked = replace(question, name=name)
             outcome = self._cached(asked) or (yield from self._fetch(asked))
+            if outcome is None and self.stale:
+                outcome = self._cached(asked, stale=True)
+                errors = (_stale(outcome),) if outcome is not None else ()
             match outcome:
                 case Answer(records):
-                    return Result("NOERROR", chain + records)
+                    return Result("NOERROR", chain + records, errors=errors, scope=self._scope)
                 case Negative(records, _, rcode, soa):
-                    return Result(rcode, chain + records, (soa,) if soa is not None else ())
+                    soas = (soa,) if soa is not None else ()
+                    return Result(rcode, chain + records, soas, errors=errors, scope=self._scope)
                 case Alias(records, target):
                     chain, name = chain + records, target
                 case None:
-                    return Result("SERVFAIL", cause="; ".join(self._trouble[-3:]))
+                    return self._failed("; ".join(self._trouble[-3:]))
                 case _:
                     assert_never(outcome)
-        return Result("SERVFAIL", cause=f"the aliases of {question.name} go round or are too many")
+        return self._failed(f"the aliases of {question.name} go round or are too many")
+
+    def _failed(self, cause: str) -> Result:
+        return Result("SERVFAIL", cause=cause, errors=(ExtendedError(NO_REACHABLE_AUTHORITY, cause),))
 
     # From the cache.
 
-    def _cached(self, question: Question) -> Answer | Alias | Negative | None:
-        name, now = question.name, self.now()
-        entry = self.cache.get(name, question.type, now)
+    def _cached(self, question: Question, *, stale: bool = False) -> Answer | Alias | Negative | None:
+        name = question.name
+        entry = self._entry(name, question.type, stale=stale)
         if entry is not None and entry.records:
             return Answer(entry.records)
         if entry is not None:
             return Negative((), name, entry.rcode, entry.soa[0])
-        alias = self.cache.get(name, "CNAME", now)
+        alias = self._entry(name, "CNAME", stale=stale)
         if alias is not None and alias.records:
             return Alias(alias.records, fold(alias.records[0].data))
         return None
+
+    def _entry(self, name: str, type_: str, *, stale: bool) -> Entry | None:
+        asker = self.subnet.network if self.subnet is not None else None
+        entry = self.cache.get(name, type_, self.now(), asker=asker, stale=stale)
+        self._scope = max(self._scope, entry.scope if entry is not None else 0)
+        return entry
 
     def _closest(self, name: str) -> Cut:
         """The deepest zone above `name` whose servers are known and within reach; at last the root."""
@@ -125,68 +162,112 @@ class Iteration:
 
     def _fetch(self, question: Question) -> Steps[Answer | Alias | Negative | None]:
         cut = self._closest(question.name)
+        way = Minimiser(question, self.minimise)
         for _ in range(REFERRAL_LIMIT):
-            outcome = yield from self._ask_zone(cut, question)
+            asked = way.asked(cut.zone)
+            outcome = yield from self._ask_zone(cut, asked)
             if outcome is None:
                 return None
-            self._remember(outcome, question)
-            if not isinstance(outcome, Referral):
+            self._remember(outcome, asked)
+            if isinstance(outcome, Referral):
+                cut = _cut_of(outcome)
+            elif asked is question:
                 return outcome
-            cut = _cut_of(outcome)
+            else:
+                way.learn(asked, outcome)
         self._trouble.append(f"more than {REFERRAL_LIMIT} referrals for {question.name}")
         return None
 
     def _ask_zone(self, cut: Cut, question: Question) -> Steps[Answer | Alias | Negative | Referral | None]:
-        """Every server of the zone in turn, then once more those that were silent."""
+        """Every server of the zone, the fastest first, then once more those that were silent; servers
+        without an address only where those with one don't answer."""
         useless: set[str] = set()
         for timeout_s in TIMEOUTS_S:
-            for name in self._in_order(cut):
-                for address in (yield from self._addresses(cut, name)):
-                    if address in useless or self._queries >= QUERY_LIMIT:
-                        continue
-                    outcome = yield from self._ask(address, question, cut.zone, timeout_s)
-                    if not isinstance(outcome, Lame | None):
-                        return outcome
-                    if outcome is not None:
-                        useless.add(address)
+            known, unknown = self._candidates(cut)
+            addresses = self.servers.in_order(known)
+            while addresses or unknown:
+                if not addresses:
+                    addresses = yield from self._looked_up(unknown.pop())
+                    continue
+                address = addresses.pop(0)
+                if address in useless or self._queries >= QUERY_LIMIT:
+                    continue
+                outcome = yield from self._ask(address, question, cut.zone, timeout_s, known)
+                if not isinstance(outcome, Lame | None):
+                    return outcome
+                if outcome is not None:
+                    useless.add(address)
         if not self._trouble:
             self._trouble.append(f"no server of zone {cut.zone} has an address in reach")
         return None
 
-    def _in_order(self, cut: Cut) -> list[str]:
-        """Servers whose addresses are known come first; else by chance, which spreads the load."""
-        names = list(cut.names)
-        self.rng.shuffle(names)
-        return sorted(names, key=lambda name: not (cut.glue.get(name) or self._known(name)))
+    def _candidates(self, cut: Cut) -> tuple[list[str], list[str]]:
+        """The addresses of the zone's servers that are known, and the servers that have none yet."""
+        found: dict[str, None] = {}
+        unknown = []
+        for name in cut.names:
+            addresses = cut.glue.get(name) or self._known(name)
+            if not addresses:
+                unknown.append(name)
+            found |= dict.fromkeys(self._usable(addresses))
+        self.rng.shuffle(unknown)
+        return list(found), unknown[:GLUELESS_LIMIT]
 
-    def _addresses(self, cut: Cut, name: str) -> Steps[list[str]]:
-        """The addresses of a server: from its glue, the cache, or by resolving its name. IPv4 goes first."""
-        found = cut.glue.get(name) or self._known(name)
-        if not found and name not in self._resolving:
-            self._resolving.add(name)
-            for type_ in ("A", "AAAA"):
-                if not found:
-                    result = yield from self.resolve(Question(name, type_))
-                    found = tuple(one.data for one in result.answers if one.type == type_)
-            self._resolving.discard(name)
-        usable = [one for one in found if ip_address(one).version in self.versions]
-        self.rng.shuffle(usable)
-        return sorted(usable, key=lambda address: ip_address(address).version)
+    def _usable(self, addresses: tuple[str, ...]) -> list[str]:
+        """Those of our IP versions. IPv4 alone, where there are both: one path to each server is enough."""
+        usable = [one for one in addresses if ip_address(one).version in self.versions]
+        four = [one for one in usable if ip_address(one).version == 4]
+        return four or usable
 
-    def _ask(self, server: str, question: Question, zone: str, timeout_s: float) -> Steps[Outcome | None]:
+    def _looked_up(self, name: str) -> Steps[list[str]]:
+        """The addresses of a server, by resolving its name; none where that needs the server itself."""
+        if name in self._resolving:
+            return []
+        self._resolving.add(name)
+        found: tuple[str, ...] = ()
+        for type_ in ("A", "AAAA"):
+            if not found:
+                result = yield from self.resolve(Question(name, type_))
+                found = tuple(one.data for one in result.answers if one.type == type_)
+        self._resolving.discard(name)
+        return self._usable(found)
+
+    def _ask(
+        self, server: str, question: Question, zone: str, timeout_s: float, others: list[str]
+    ) -> Steps[Outcome | None]:
         """The server's answer, over TCP where UDP truncates; None where it is silent."""
-        self._queries += 1
-        response = yield Ask(server, question, timeout_s)
+        ask = Ask(
+            server, question, timeout_s, False, self.servers.speaks_edns(server), self._told(question, zone)
+        )
+        started = self.now()
+        response = yield from self._sent(ask)
+        if response is not None and ask.edns and response.rcode in _NO_EDNS:
+            self.servers.no_edns(server)
+            ask = replace(ask, edns=False, subnet=None)
+            response = yield from self._sent(ask)
         if response is not None and response.truncated:
-            self._queries += 1
-            response = yield Ask(server, question, TCP_TIMEOUT_S, tcp=True)
+            response = yield from self._sent(replace(ask, timeout_s=TCP_TIMEOUT_S, tcp=True))
         if response is None:
+            self.servers.silent(server, timeout_s)
             self._trouble.append(f"{server} does not answer for {question.name}")
             return None
+        self.servers.answered(server, self.now() - started, others)
         outcome = understand(response, question, zone)
         if isinstance(outcome, Lame):
+            self.servers.silent(server, timeout_s)
             self._trouble.append(f"{server}: {outcome.cause}")
+        elif isinstance(outcome, Answer | Alias) and ask.subnet is not None and response.subnet is not None:
+            return replace(outcome, scope=response.subnet.scoped)
         return outcome
+
+    def _sent(self, ask: Ask) -> Steps[Message | None]:
+        self._queries += 1
+        return (yield ask)
+
+    def _told(self, question: Question, zone: str) -> Subnet | None:
+        """The asker's network, for servers whose answers may depend on it (RFC 7871 section 7.1.2)."""
+        tells = question.type in ("A", "AAAA") and len(labels(zone)) > 1
+        return self.subnet if tells else None
 
     def _remember(self, outcome: Answer | Alias | Negative | Referral, question: Question) -> None:
         now = self.now()
@@ -194,16 +275,19 @@ class Iteration:
             self._store(outcome.servers, Rank.REFERRAL)
             self._store(outcome.glue, Rank.GLUE)
             return
-        self._store(outcome.records, Rank.ANSWER)
+        scope = None if isinstance(outcome, Negative) else outcome.scope
+        self._store(outcome.records, Rank.ANSWER, scope)
+        if scope is not None:
+            self._scope = max(self._scope, scope.prefixlen)
         if isinstance(outcome, Negative) and outcome.soa is not None:
             self.cache.store_negative(outcome.name, question.type, outcome.rcode, outcome.soa, now)
 
-    def _store(self, records: tuple[ResourceRecord, ...], rank: Rank) -> None:
+    def _store(self, records: tuple[ResourceRecord, ...], rank: Rank, scope: Network | None = None) -> None:
         sets: dict[tuple[str, str], list[ResourceRecord]] = {}
         for one in records:
             sets.setdefault((fold(one.name), one.type), []).append(one)
         for members in sets.values():
-            self.cache.store(tuple(members), rank, self.now())
+            self.cache.store(tuple(members), rank, self.now(), scope)
 
 
 def _cut_of(referral: Referral) -> Cut:
@@ -211,3 +295,8 @@ def _cut_of(referral: Referral) -> Cut:
     for one in referral.glue:
         glue[fold(one.name)] = (*glue.get(fold(one.name), ()), one.data)
     return Cut(referral.zone, tuple(fold(one.data) for one in referral.servers), glue)
+
+
+def _stale(outcome: Answer | Alias | Negative) -> ExtendedError:
+    gone = isinstance(outcome, Negative) and outcome.rcode == "NXDOMAIN"
+    return ExtendedError(STALE_NXDOMAIN if gone else STALE_ANSWER)

@@ -6,15 +6,23 @@ and a response counts only if it comes to that socket with that id and that ques
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from random import Random
 
 from netlab.errors import RemoteProtocolError
 from netlab.policy.dns_cache import Cache
 from netlab.policy.dns_iteration import Ask, Iteration, Result, Steps
+from netlab.policy.dns_servers import Servers
+from netlab.policy.dns_special import special
 from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
+from netlab.proto.dns_edns import CACHED_ERROR, ExtendedError, Subnet
+
+FAILURE_TTL_S = 5.0  # how long a failure is remembered (RFC 9520 section 3.2: 1 s to 5 minutes)
+_FAILURES = 1000
+_Key = tuple[str, str, str, str]  # of a question, and for whom
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class Done:
 
 @dataclass(slots=True)
 class _Job:
+    key: _Key
     question: Question
     steps: Steps[Result]
     tickets: list[int]
@@ -61,38 +70,74 @@ class _Waiting:
 
 class Recursion:
     """Resolves from the addresses `roots` down. `versions`: the IP versions that it can send (4, 6).
+    `minimise`: by RFC 9156. `stale_s`: so long after their time answers may help out (RFC 8767).
 
     Equal questions at one time share one resolution. `discarded` counts responses that did not fit.
     """
 
     def __init__(
-        self, roots: Iterable[str], rng: Random, versions: Iterable[int] = (4, 6), cache: Cache | None = None
+        self,
+        roots: Iterable[str],
+        rng: Random,
+        versions: Iterable[int] = (4, 6),
+        cache: Cache | None = None,
+        *,
+        minimise: bool = False,
+        stale_s: float = 0.0,
     ) -> None:
-        self.cache = Cache() if cache is None else cache
+        self.cache = Cache(stale_s=stale_s) if cache is None else cache
         self.discarded = 0
         self._roots = tuple(str(ip_address(root)) for root in roots)
         self._rng = rng
         self._versions = frozenset(versions)
+        self._minimise = minimise
+        self._stale = stale_s > 0
+        self._servers = Servers(rng)
         self._now = 0.0
         self._numbers = 0
-        self._jobs: dict[tuple[str, str, str], _Job] = {}
+        self._jobs: dict[_Key, _Job] = {}
+        self._failures: OrderedDict[_Key, tuple[float, Result]] = OrderedDict()
         self._waiting: dict[int, _Waiting] = {}
         self._outgoing: list[Send] = []
         self._done: list[Done] = []
 
-    def ask(self, question: Question, now: float) -> int:
-        """Resolve `question`; the ticket that its `Done` will have, perhaps at once."""
+    def ask(self, question: Question, now: float, subnet: Subnet | None = None) -> int:
+        """Resolve `question`, for an asker of `subnet` where servers are to be told that (RFC 7871); the
+        ticket that its `Done` will have, perhaps at once."""
         self._now = now
         ticket = self._number()
-        job = self._jobs.get(question.key)
+        key = (*question.key, str(subnet.network) if subnet is not None else "")
+        job = self._jobs.get(key)
         if job is not None:
             job.tickets.append(ticket)
             return ticket
-        way = Iteration(self.cache, self._roots, self._versions, self._rng, lambda: self._now)
-        job = _Job(question, way.resolve(question), [ticket])
-        self._jobs[question.key] = job
+        known = special(question) or self._failure(key)
+        if known is not None:
+            self._done.append(Done(ticket, question, known, cached=True))
+            return ticket
+        way = Iteration(
+            self.cache,
+            self._roots,
+            self._versions,
+            self._rng,
+            self._servers,
+            lambda: self._now,
+            subnet,
+            self._minimise,
+            self._stale,
+        )
+        job = _Job(key, question, way.resolve(question), [ticket])
+        self._jobs[key] = job
         self._advance(job, None)
         return ticket
+
+    def _failure(self, key: _Key) -> Result | None:
+        """That the question could not be resolved a short time ago (RFC 9520)."""
+        until, result = self._failures.get(key, (0.0, None))
+        if result is None or until <= self._now:
+            self._failures.pop(key, None)
+            return None
+        return replace(result, errors=(*result.errors, ExtendedError(CACHED_ERROR)))
 
     def receive(self, exchange: int, data: bytes, now: float) -> None:
         """A datagram, or a message over TCP, that came to the exchange's socket."""
@@ -154,11 +199,16 @@ class Recursion:
         number, message_id = self._number(), self._rng.getrandbits(16)
         until = self._now + ask.timeout_s
         self._waiting[number] = _Waiting(job, ask, message_id, until)
-        query = Message(message_id, ask.question, edns_bytes=EDNS_UDP_BYTES)
+        size = EDNS_UDP_BYTES if ask.edns else None
+        query = Message(message_id, ask.question, edns_bytes=size, subnet=ask.subnet)
         self._outgoing.append(Send(number, ask.server, ask.question, encode(query), ask.tcp, until))
 
     def _finish(self, job: _Job, result: Result) -> None:
-        del self._jobs[job.question.key]
+        del self._jobs[job.key]
+        if result.rcode == "SERVFAIL":
+            self._failures[job.key] = (self._now + FAILURE_TTL_S, result)
+            if len(self._failures) > _FAILURES:
+                self._failures.popitem(last=False)
         self._done += [Done(ticket, job.question, result, job.cached) for ticket in job.tickets]
 
 
@@ -171,9 +221,12 @@ def _response(data: bytes) -> Message | None:
 
 
 def _fits(response: Message, waiting: _Waiting) -> bool:
-    """Same id and same question; a server that could not read the question repeats none (RFC 1035, 4.1.1)."""
+    """Same id, question and subnet; who could not read the question repeats none (RFC 1035, 4.1.1)."""
     if response.id != waiting.id:
         return False
     if response.question is None:
         return response.rcode != "NOERROR"
+    told, back = waiting.ask.subnet, response.subnet
+    if back is not None and (told is None or back.network != told.network):  # RFC 7871 section 7.3
+        return False
     return response.question.key == waiting.ask.question.key

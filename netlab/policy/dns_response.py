@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netlab.policy.dns_cache import Network
 from netlab.proto.dns import Message, Question, ResourceRecord
 from netlab.proto.dns_names import fold, is_within
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The aliases on the way, if any, and the records asked for."""
+    """The aliases on the way, if any, and the records asked for. `scope`: for whom (RFC 7871)."""
 
     records: tuple[ResourceRecord, ...]
+    scope: Network | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Alias:
 
     records: tuple[ResourceRecord, ...]
     target: str
+    scope: Network | None = None
 
 
 @dataclass(frozen=True, slots=True)

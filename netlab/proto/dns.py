@@ -5,7 +5,7 @@ Names are text without the final dot (`netlab.proto.dns_names`); record data is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import dns.exception
@@ -20,6 +20,7 @@ import dns.rdatatype
 import dns.rrset
 
 from netlab.errors import InputError, LocalProtocolError, RemoteProtocolError
+from netlab.proto.dns_edns import ExtendedError, Subnet, from_options, to_options
 from netlab.proto.dns_names import ROOT, fold
 
 PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS no UDP message is longer
@@ -27,7 +28,9 @@ EDNS_UDP_BYTES = 1232  # what fits any path without fragments (RFC 9715 and the 
 _HEADER_BYTES = 12
 _FRAME_LIMIT = 65_535
 
-Rcode = Literal["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"]
+Rcode = Literal[
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,11 @@ class Message:
     """A query or a response (RFC 1035, 4.1).
 
     `rcode` and `opcode` are names ("NXDOMAIN", "QUERY"). `edns_bytes`: the UDP size that the sender
-    takes (RFC 6891), None without EDNS. Of a message with another opcode than QUERY only the header is read.
+    takes (RFC 6891), None without EDNS, and then there is none of the fields below it. Of a message with
+    another opcode than QUERY only the header is read.
+
+    `authentic`: AD, the data was validated. `checking_disabled`: CD, the asker validates by itself.
+    `dnssec_ok`: DO, the asker wants signatures. `subnet`: for or from whom (RFC 7871). `errors`: why.
     """
 
     id: int
@@ -74,7 +81,13 @@ class Message:
     answers: tuple[ResourceRecord, ...] = ()
     authority: tuple[ResourceRecord, ...] = ()
     additional: tuple[ResourceRecord, ...] = ()
+    authentic: bool = False
+    checking_disabled: bool = False
     edns_bytes: int | None = None
+    edns_version: int = 0
+    dnssec_ok: bool = False
+    subnet: Subnet | None = None
+    errors: tuple[ExtendedError, ...] = ()
 
     @property
     def udp_limit(self) -> int:
@@ -84,7 +97,8 @@ class Message:
 
 
 def reply(query: Message, rcode: Rcode, *, recursion_available: bool = False) -> Message:
-    """A response to `query` without records: same id, question and RD; EDNS if the query has it."""
+    """A response to `query` without records: same id, question, RD and CD; EDNS and DO if the query has
+    them (RFC 6891 section 6.1.1, RFC 3225 section 3)."""
     return Message(
         query.id,
         query.question,
@@ -93,7 +107,9 @@ def reply(query: Message, rcode: Rcode, *, recursion_available: bool = False) ->
         rcode=rcode,
         recursion_desired=query.recursion_desired,
         recursion_available=recursion_available,
+        checking_disabled=query.checking_disabled,
         edns_bytes=None if query.edns_bytes is None else EDNS_UDP_BYTES,
+        dnssec_ok=query.dnssec_ok,
     )
 
 
@@ -142,7 +158,8 @@ def format_error(data: bytes) -> bytes | None:
     """The FORMERR response to a query that doesn't decode (RFC 1035, 4.1.1); None where it can't be one."""
     if len(data) < _HEADER_BYTES or data[2] & 0x80:
         return None
-    return encode(Message(int.from_bytes(data[:2], "big"), response=True, rcode="FORMERR"))
+    flags = int.from_bytes(data[2:4], "big")
+    return encode(replace(_header(data, flags), response=True, rcode="FORMERR"))
 
 
 @dataclass(slots=True)
@@ -205,6 +222,7 @@ def _header(data: bytes, flags: int) -> Message:
 def _from_wire(wire: dns.message.Message) -> Message:
     if len(wire.question) > 1:  # RFC 9619
         raise RemoteProtocolError(f"DNS message with {len(wire.question)} questions")
+    subnet, errors = from_options(wire.options)
     return Message(
         wire.id,
         _question(wire.question[0]) if wire.question else None,
@@ -217,7 +235,13 @@ def _from_wire(wire: dns.message.Message) -> Message:
         answers=_records(wire.answer),
         authority=_records(wire.authority),
         additional=_records(wire.additional),
+        authentic=bool(wire.flags & dns.flags.AD),
+        checking_disabled=bool(wire.flags & dns.flags.CD),
         edns_bytes=int(wire.payload) if wire.edns >= 0 else None,
+        edns_version=max(wire.edns, 0),
+        dnssec_ok=bool(wire.ednsflags & dns.flags.DO),
+        subnet=subnet,
+        errors=errors,
     )
 
 
@@ -241,7 +265,12 @@ def _to_wire(message: Message) -> dns.message.Message:
     wire: dns.message.Message = dns.message.QueryMessage(message.id)
     wire.flags = _flags(message)
     if message.edns_bytes is not None:
-        wire.use_edns(0, payload=message.edns_bytes)
+        wire.use_edns(
+            message.edns_version,
+            int(dns.flags.DO) if message.dnssec_ok else 0,
+            message.edns_bytes,
+            options=to_options(message.subnet, message.errors),
+        )
     wire.set_rcode(dns.rcode.from_text(message.rcode))
     if message.question is not None:
         asked = message.question
@@ -264,6 +293,8 @@ def _flags(message: Message) -> int:
         (message.truncated, dns.flags.TC),
         (message.recursion_desired, dns.flags.RD),
         (message.recursion_available, dns.flags.RA),
+        (message.authentic, dns.flags.AD),
+        (message.checking_disabled, dns.flags.CD),
     ):
         flags |= int(bit) if is_set else 0
     return flags

@@ -13,7 +13,7 @@ from netlab.proto.dns import Message
 
 async def serve(spec: NameserverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
     """Until the role is stopped. Raises InputError for wrong records, LabError where the port is taken."""
-    authority = Authority(spec.zones, ctx.launch.locations)
+    authority = Authority(spec.zones, ctx.launch.locations, ctx.rng)
 
     async def answer(query: Message, flow: Flow) -> Answered:
         return Answered(authority.answer(query, flow.remote))

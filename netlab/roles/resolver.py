@@ -13,8 +13,11 @@ from netlab.net import sockets
 from netlab.net.context import RoleContext
 from netlab.net.dns_client import PORT, TcpQuery, UdpQuery
 from netlab.net.dns_server import Answered, dns_server
+from netlab.policy.dns_iteration import Result
+from netlab.policy.dns_query import refusal
 from netlab.policy.dns_recursion import Done, Recursion, Send
 from netlab.proto.dns import Message, decode, reply
+from netlab.proto.dns_edns import Subnet, subnet_of
 
 
 async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
@@ -28,31 +31,44 @@ async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = s
 class _Resolver:
     def __init__(self, spec: ResolverSpec, ctx: RoleContext) -> None:
         self._ctx = ctx
-        self._machine = Recursion(spec.roots, ctx.rng, _versions(ctx.launch.addresses))
+        self._ecs = spec.ecs
+        self._machine = Recursion(
+            spec.roots,
+            ctx.rng,
+            _versions(ctx.launch.addresses),
+            minimise=spec.minimise,
+            stale_s=spec.serve_stale_ns / 1e9,
+        )
         self._waiting: dict[int, asyncio.Future[Done]] = {}
 
-    async def answer(self, query: Message, _flow: Flow) -> Answered:
+    async def answer(self, query: Message, flow: Flow) -> Answered:
         """The response to a client's query."""
-        if query.opcode != "QUERY":
-            return Answered(reply(query, "NOTIMP", recursion_available=True))
-        if query.question is None:
-            return Answered(reply(query, "FORMERR", recursion_available=True))
+        refused = refusal(query, recursion_available=True)
+        if refused is not None:
+            return Answered(refused)
+        assert query.question is not None  # or it was refused
         if not query.recursion_desired or query.question.cls != "IN":
             return Answered(
                 reply(query, "REFUSED", recursion_available=True), cause="recursion of class IN only"
             )
-        ticket = self._machine.ask(query.question, self._ctx.now())
+        subnet = self._subnet(query, flow)
+        ticket = self._machine.ask(query.question, self._ctx.now(), subnet)
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self._carry()
         done = await future
-        response = replace(
-            reply(query, "NOERROR", recursion_available=True),
-            rcode=done.result.rcode,
-            answers=done.result.answers,
-            authority=done.result.authority,
-        )
-        return Answered(response, done.cached, done.result.cause)
+        return Answered(_response(query, subnet, done.result), done.cached, done.result.cause)
+
+    def _subnet(self, query: Message, flow: Flow) -> Subnet | None:
+        """For whom name servers are asked: whom the client names, or itself (RFC 7871 section 7.1.1)."""
+        if not self._ecs:
+            return None
+        told = query.subnet
+        if told is None:
+            return subnet_of(flow.remote)
+        if not told.network.prefixlen:
+            return None  # the client wants nobody to be told
+        return subnet_of(str(told.network.network_address), told.network.prefixlen)
 
     def _carry(self) -> None:
         """Do what the machine wants done now."""
@@ -95,6 +111,21 @@ class _Resolver:
             authority=[f"{one.name} {one.type} {one.data}" for one in response.authority],
             cached=False,
         )
+
+
+def _response(query: Message, subnet: Subnet | None, result: Result) -> Message:
+    """A client that named a subnet is told for which part of it the answer is right."""
+    told = None
+    if query.subnet is not None and subnet is not None:
+        told = replace(query.subnet, scope=min(result.scope, query.subnet.network.prefixlen))
+    return replace(
+        reply(query, "NOERROR", recursion_available=True),
+        rcode=result.rcode,
+        answers=result.answers,
+        authority=result.authority,
+        subnet=told,
+        errors=result.errors,
+    )
 
 
 def _versions(addresses: tuple[str, ...]) -> set[int]:
