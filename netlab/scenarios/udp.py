@@ -16,7 +16,8 @@ from netlab.trace.claim import Claim, Verdict
 from netlab.trace.connection import Connection, connections
 from netlab.trace.datagrams import Delivery, delivery
 from netlab.trace.findings import Findings
-from netlab.trace.packet import Packet, journeys, packets_of
+from netlab.trace.journeys import journeys
+from netlab.trace.packet import Packet, packets_of
 from netlab.trace.recording import Recording
 from netlab.trace.table import Row, Spread, Table
 from netlab.trace.tcp_analysis import analyse

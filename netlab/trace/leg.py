@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netlab.decode.stream import Stream
-from netlab.trace.packet import Journey, Packet, Socket, journeys
+from netlab.trace.journeys import journeys
+from netlab.trace.packet import Journey, Packet, Socket
 
 _DNS = 53
+_WELL_KNOWN = 1024  # ports below it are those of services (RFC 6335, section 6)
 
 
 class _Key(NamedTuple):
@@ -176,11 +178,14 @@ def _view(key: _Key, packets: list[Packet]) -> View:
 
 
 def _ends(packets: list[Packet]) -> tuple[Socket, Socket]:
-    """Who opened the connection, and who accepted it. Without a SYN, the lower port accepted it."""
+    """Who opened the connection, and who accepted it. Without a SYN, the lower port accepted it; but of UDP
+    without a well-known port, whoever is heard first opened it."""
     for packet in packets:
         if packet.opens:
             return packet.src, packet.dst
         if packet.accepts:
             return packet.dst, packet.src
     first = packets[0]
+    if first.headers.protocol == "udp" and min(first.src.port, first.dst.port) >= _WELL_KNOWN:
+        return first.src, first.dst
     return (first.src, first.dst) if first.dst.port <= first.src.port else (first.dst, first.src)

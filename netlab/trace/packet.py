@@ -1,8 +1,7 @@
-"""Packets: frames with TCP or UDP in them, and the journeys that they make across interfaces."""
+"""Packets: frames with TCP or UDP in them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -80,26 +79,5 @@ def packets_of(frames: Iterable[Frame]) -> tuple[Packet, ...]:
     return tuple(sorted(found, key=lambda packet: (packet.time_ns, packet.number)))
 
 
+# Sightings of one packet at several interfaces, in the order of time.
 Journey = tuple[Packet, ...]
-
-
-def journeys(packets: Iterable[Packet]) -> tuple[Journey, ...]:
-    """Sightings of one packet at several interfaces, in the order of time.
-
-    `packets` are ordered by time. A second sighting at an interface begins another journey: a
-    retransmission. A later sighting elsewhere belongs to the latest journey that lacks that interface,
-    since a retransmission is sent where the first one is thought lost.
-    """
-    by_identity: dict[bytes, list[list[Packet]]] = defaultdict(list)
-    for packet in packets:
-        journeys_so_far = by_identity[packet.identity]
-        latest = next((one for one in reversed(journeys_so_far) if _lacks(one, packet)), None)
-        if latest is None:
-            journeys_so_far.append([packet])
-        else:
-            latest.append(packet)
-    return tuple(tuple(one) for several in by_identity.values() for one in several)
-
-
-def _lacks(journey: list[Packet], packet: Packet) -> bool:
-    return all(seen.place != packet.place for seen in journey)

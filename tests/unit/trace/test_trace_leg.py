@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from netlab.trace.journeys import journeys
 from netlab.trace.leg import network
-from netlab.trace.packet import Socket, journeys, packets_of
+from netlab.trace.packet import Socket, packets_of
 from tests.kit.wire_capture import MS, End, Path, Point, Tcp, Wire
 
 INSIDE, OUTSIDE, SERVER = End("192.168.1.10", 40000), End("203.0.113.5", 51111), End("93.184.216.34", 443)

@@ -43,7 +43,8 @@ def across_nat(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     """The client's and the server's sightings of packets, with a NAT between them that both sides see."""
     inner, outer = ip_address(CLIENT[0]).packed, ip_address(OUTSIDE).packed
     seen = []
-    for one in frames:
+    for sent in frames:
+        one = _routed(sent, inner)
         if one.node == "client":
             seen.append(replace(one, node="client-a"))
             seen.append(replace(one, node="home-router", interface="lan", time_ns=_near(one, inner)))
@@ -52,6 +53,13 @@ def across_nat(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
             seen.append(replace(one, node="edge", data=translated))
     ordered = sorted(seen, key=lambda one: one.time_ns)
     return tuple(replace(one, number=number) for number, one in enumerate(ordered, 1))
+
+
+def _routed(one: Frame, inner: bytes) -> Frame:
+    """What has come through the router has a TTL that is one lower."""
+    if (one.node == "client") == (one.data[26:30] == inner):
+        return one
+    return replace(one, data=one.data[:22] + bytes((one.data[22] - 1,)) + one.data[23:])
 
 
 def _near(one: Frame, inner: bytes) -> int:
