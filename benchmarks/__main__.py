@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("internet", "chain", "links", "protocols", "decode")
+BENCHMARKS = ("internet", "chain", "links", "protocols", "decode", "middle")
 
 
 def main() -> None:

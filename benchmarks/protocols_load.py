@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from netlab.model.launch import Launch
@@ -58,20 +59,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def role(name: str, spec: RoleSpec, port: int, **launch: Any) -> Iterator[Side]:
-    """A role by the process contract. Its events are read from a pipe, as the supervisor does, and
-    dropped."""
+def role(
+    name: str, spec: RoleSpec, port: int, *, events: Path | None = None, **launch: Any
+) -> Iterator[Side]:
+    """A role by the process contract. Its events are read from a pipe, as the supervisor does, and go to
+    the file `events`, or nowhere."""
     made = Launch(lab="bench", node=name, role=spec.kind, spec=spec, **launch)
     document, spec_in = os.pipe()
-    events, events_in = os.pipe()
+    events_out, events_in = os.pipe()
     environment = {**os.environ, "NETLAB_SPEC_FD": str(document), "NETLAB_EVENTS_FD": str(events_in)}
-    reader = subprocess.Popen(["cat"], stdin=events, stdout=subprocess.DEVNULL)
+    with (events or Path(os.devnull)).open("wb") as file:
+        reader = subprocess.Popen(["cat"], stdin=events_out, stdout=file)
     argv = [sys.executable, "-m", "netlab.roles"]
     process = subprocess.Popen(argv, env=environment, pass_fds=(document, events_in))
-    for descriptor in (document, events, events_in):
+    for descriptor in (document, events_out, events_in):
         os.close(descriptor)
-    with os.fdopen(spec_in, "w") as file:
-        file.write(made.model_dump_json())
+    with os.fdopen(spec_in, "w") as launch_document:
+        launch_document.write(made.model_dump_json())
     try:
         _wait_for(port, process)
         yield Side(name, port, process.pid)
