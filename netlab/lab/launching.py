@@ -64,7 +64,6 @@ class Launches:
 
     def document(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...], now: datetime) -> Launch:
         """`names`: what the role's certificate must carry; empty: it gets none."""
-        bearer = spec.bearer if isinstance(spec, ClientSpec) else ""
         checks = isinstance(spec, ProxySpec) and spec.jwt
         return Launch(
             lab=self.lab,
@@ -79,9 +78,14 @@ class Launches:
             client_identity=self.authority.issue((node,), purpose="client") if _shows(spec) else None,
             responder=self._responder() if isinstance(spec, OcspSpec) else None,
             jwt_public_pem=self._tokens.public_pem if checks else "",
-            bearer_token=self._tokens.token(bearer, now) if bearer else "",
+            bearer_token=self._bearer(spec, now),
             seed=role_seed(self.seed, node, role),
         )
+
+    def _bearer(self, spec: RoleSpec, now: datetime) -> str:
+        if not isinstance(spec, ClientSpec) or not spec.bearer:
+            return ""
+        return self._tokens.token(spec.bearer, now, spec.bearer_fault)
 
     def _identity(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...]) -> Identity:
         """The same whenever a role is started again."""
