@@ -6,7 +6,7 @@ clock, which the caller reads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
@@ -74,8 +74,7 @@ class Upstreams:
         if bound in reachable:
             chosen = first
         else:
-            taking_part = [one for one in first if self._takes_part(one, now)] or first
-            chosen = self._balance.order(taking_part, key)
+            chosen = self._chosen(first, key, now)
         order = list(dict.fromkeys([*chosen, *first, *(one for group in others for one in group)]))
         return preferring(bound, reachable, order)
 
@@ -145,6 +144,15 @@ class Upstreams:
     def _reachable(self, name: str, now: float) -> bool:
         return self._members[name].health.healthy and self._ejections.until(name) <= now
 
-    def _takes_part(self, name: str, now: float) -> bool:
+    def _chosen(self, group: Sequence[str], key: str, now: float) -> list[str]:
+        """By the algorithm; who warms up is chosen only now and then."""
+        left = list(group)
+        while True:
+            chosen = self._balance.order(left, key)
+            if len(left) == 1 or self._is_ready(chosen[0], now):
+                return chosen
+            left.remove(chosen[0])
+
+    def _is_ready(self, name: str, now: float) -> bool:
         since = max(self._members[name].since, self._ejections.until(name))
-        return self._slow_start.takes_part(name, since, now)
+        return self._slow_start.admits(name, since, now)

@@ -63,9 +63,9 @@ Entry = Annotated[Annotated[Upstream, Tag("text")] | Annotated[Server, Tag("mapp
 
 
 class Balanced(Spec):
-    """`slow_start`: an upstream that comes back takes part in more and more of the choices, from a tenth to
-    all of them after this time. `zone`: upstreams of this zone are preferred, as long as at least `spill`
-    percent of them can be used. `all_down`: what to do when no upstream is healthy: refuse, or try them.
+    """`slow_start`: an upstream that comes back gets more and more of its share, from a tenth to all of it
+    after this time. `zone`: upstreams of this zone are preferred, as long as at least `spill` percent of them
+    can be used. `all_down`: what to do when no upstream is healthy: refuse, or try them.
     """
 
     upstreams: Annotated[tuple[Entry, ...], Field(min_length=1)]
