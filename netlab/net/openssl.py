@@ -80,6 +80,13 @@ def unsent(connection: SSL.Connection) -> int:
     return int(lib.BIO_get_mem_data(connection._from_ssl, _nowhere))
 
 
+def write(connection: SSL.Connection, data: bytes) -> None:
+    """As Connection.send, which takes four times as long for a small response. Raises SSL.Error."""
+    count = lib.SSL_write(connection._ssl, data, len(data))
+    if count <= 0:
+        connection._raise_ssl_error(connection._ssl, count)
+
+
 class Reader:
     """Reads what connections decrypt, by a buffer of its own; for connections of one thread.
 

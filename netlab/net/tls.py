@@ -213,7 +213,10 @@ class TlsStream:
         if not data:
             return
         try:
-            self._ssl.send(data)
+            if isinstance(data, bytes):
+                openssl.write(self._ssl, data)
+            else:
+                self._ssl.send(data)
         except SSL.Error as error:
             self._failure = self._failed(error)
             raise self._failure from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import assert_never
 
@@ -48,6 +49,7 @@ from netlab.proto.http1_head import (
 __all__ = ["MAX_HEAD", "ClientCodec", "RequestParser", "ResponseParser", "ServerCodec"]
 
 _MAX_INFORMATIONAL = 64  # before one final response: a flood of them is no answer
+_UNREAD = RequestHead("GET", "/")  # what an error answers that came before a request was whole
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -230,10 +232,13 @@ class ServerCodec(_Codec):
         # A client that waited for 100 may send its body yet, or not: nobody could tell (RFC 9110 10.1.1).
         self._keep_alive = self._keep_alive and self._request is not None and not self._waits
         self._waits = False
-        headers, framing = self._framed(event)
+        request = self._request.head if self._request is not None else _UNREAD
+        data, framing, self._keep_alive = _response(
+            event, request.method == "HEAD", request.version, self._keep_alive
+        )
         self._writer = BodyWriter(framing)
         self._ours = _Phase.BODY
-        return _response_bytes(event, headers)
+        return data
 
     def _send_informational(self, event: ResponseHead) -> bytes:
         request = self._request
@@ -246,39 +251,39 @@ class ServerCodec(_Codec):
         self._waits = False
         return _response_bytes(event, event.headers)
 
-    def _framed(self, event: ResponseHead) -> tuple[Headers, Framing]:
-        """The fields to send, and how the body is cut (RFC 9112 sections 6.1 to 6.3)."""
-        head = self._request.head if self._request is not None else RequestHead("GET", "/")
-        headers = event.headers
-        given = {name.lower(): value for name, value in headers}
-        if "transfer-encoding" in given:
-            headers = headers.without("transfer-encoding", "content-length")
-            given.pop("content-length", "")
-        if head.method == "HEAD" or event.status in {204, 304}:
-            framing = NO_BODY
-            headers = headers.without("content-length") if event.status == 204 else headers
-        elif "content-length" in given:
-            framing = Framing(length=_our_length(headers, given["content-length"]))
-        elif head.version == "1.0":
-            framing, self._keep_alive = UNTIL_CLOSE, False
-        else:
-            framing, headers = CHUNKED, headers.plus("Transfer-Encoding", "chunked")
-        return self._with_connection(headers, given, head.version), framing
-
-    def _with_connection(self, headers: Headers, given: dict[str, str], version: str) -> Headers:
-        """RFC 9112 sections 9.3 and 9.6."""
-        if "connection" in given and _closes(headers):
-            self._keep_alive = False
-        elif not self._keep_alive:
-            return headers.plus("Connection", "close")
-        elif version == "1.0":
-            return headers.plus("Connection", "keep-alive")
-        return headers
-
     def next_cycle(self) -> list[HttpEvent]:
         self._request = None
         self._blank = False
         return super().next_cycle()
+
+
+@lru_cache(maxsize=256)  # a server's responses are much alike within a second, their Date included
+def _response(
+    event: ResponseHead, bodiless: bool, version: str, keep_alive: bool
+) -> tuple[bytes, Framing, bool]:
+    """The head's bytes, how the body is cut (RFC 9112 sections 6.1 to 6.3), and whether the connection may go
+    on. `bodiless`: the request was HEAD; `version`: the request's; `keep_alive`: as it was until now."""
+    headers = event.headers
+    given = {name.lower(): value for name, value in headers}
+    if "transfer-encoding" in given:
+        headers = headers.without("transfer-encoding", "content-length")
+        given.pop("content-length", "")
+    if bodiless or event.status in {204, 304}:
+        framing = NO_BODY
+        headers = headers.without("content-length") if event.status == 204 else headers
+    elif "content-length" in given:
+        framing = Framing(length=_our_length(headers, given["content-length"]))
+    elif version == "1.0":
+        framing, keep_alive = UNTIL_CLOSE, False
+    else:
+        framing, headers = CHUNKED, headers.plus("Transfer-Encoding", "chunked")
+    if "connection" in given and _closes(headers):
+        keep_alive = False  # RFC 9112 sections 9.3 and 9.6
+    elif not keep_alive:
+        headers = headers.plus("Connection", "close")
+    elif version == "1.0":
+        headers = headers.plus("Connection", "keep-alive")
+    return _response_bytes(event, headers), framing, keep_alive
 
 
 def _response_bytes(event: ResponseHead, headers: Headers) -> bytes:
