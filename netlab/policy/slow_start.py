@@ -14,7 +14,7 @@ class SlowStart:
         self._saved: dict[str, float] = {}
 
     def admits(self, upstream: str, since: float, now: float) -> bool:
-        """Whether one that came back at `since`, and is chosen, gets this one: evenly spread, not by chance."""
+        """Whether one that came back at `since`, and is chosen, gets this one: evenly spread, no chance."""
         if now - since >= self.seconds:
             self._saved.pop(upstream, None)
             return True

@@ -71,10 +71,7 @@ class Upstreams:
             return []
         reachable = [name for name in self._members if self._reachable(name, now)]
         first, *others = groups
-        if bound in reachable:
-            chosen = first
-        else:
-            chosen = self._chosen(first, key, now)
+        chosen = first if bound in reachable else self._chosen(first, key, now)
         order = list(dict.fromkeys([*chosen, *first, *(one for group in others for one in group)]))
         return preferring(bound, reachable, order)
 
