@@ -29,7 +29,7 @@ def text() -> str:
 
 
 def _tidy(value: Any) -> Any:
-    """Without titles and null defaults, which pydantic adds; default durations and shares as they are written."""
+    """Without titles and null defaults, which pydantic adds; durations and shares as they are written."""
     if isinstance(value, list):
         return [_tidy(one) for one in value]
     if not isinstance(value, dict):

@@ -91,8 +91,8 @@ async def _blocks(size: int) -> AsyncIterator[bytes]:
 async def _object(exchange: Exchange, number: int) -> None:
     try:
         size, max_age = (
-            _number(exchange, "size", 1024, MAX_OBJECT),
-            _number(exchange, "max_age", 0, 31_536_000),
+            number_of(exchange, "size", 1024, MAX_OBJECT),
+            number_of(exchange, "max_age", 0, 31_536_000),
         )
     except ValueError as error:
         await refuse(exchange, 400, str(error))
@@ -132,7 +132,7 @@ async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[by
 
 async def _slow(exchange: Exchange) -> None:
     try:
-        delay_ms = _number(exchange, "ms", 1000, MAX_SLOW_MS)
+        delay_ms = number_of(exchange, "ms", 1000, MAX_SLOW_MS)
     except ValueError as error:
         await refuse(exchange, 400, str(error))
         return
@@ -140,7 +140,7 @@ async def _slow(exchange: Exchange) -> None:
     await answer_json(exchange, {"slept_ms": delay_ms})
 
 
-def _number(exchange: Exchange, name: str, default: int, most: int) -> int:
+def number_of(exchange: Exchange, name: str, default: int, most: int) -> int:
     """A parameter of the query. Raises ValueError."""
     query = parse_qs(exchange.request.target.partition("?")[2], keep_blank_values=True, max_num_fields=8)
     text = query.get(name, [str(default)])[-1]

@@ -1,5 +1,5 @@
 """The application server: users from the database, as JSON with validators (guide 3.7); channels (guide
-6.2 to 6.5); bodies to measure with, and to cache."""
+6.2 to 6.5); bodies to measure with, and to cache; orders, which are made once (guide 8.4)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from netlab.net.channel_http import ChannelResources
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange
 from netlab.net.http_listen import listen_http
+from netlab.net.orders import Orders
 from netlab.net.postgres import Database, DatabaseGoneError, Row
+from netlab.net.protected import Protected
 from netlab.net.sample_bodies import SampleBodies
 from netlab.net.sockets import address_port, allow_open_files
 from netlab.policy.conditional import client_has
@@ -56,14 +58,24 @@ class _App:
         self._database = database
         self._channels = ChannelResources(ctx, channels)
         self._samples = SampleBodies(ctx)
+        self._orders = Orders(ctx)
+        self._protected = Protected(ctx, spec.shed, self._answer)
 
     async def handle(self, exchange: Exchange) -> None:
-        """Route, then answer."""
-        request = exchange.request
-        if request.path.startswith("/channels/"):
+        """Route, then answer. Who listens to a channel stays, and is not counted as load."""
+        path = exchange.request.path
+        if path.startswith("/channels/"):
             await self._channels.handle(exchange)
-            return
+        elif path == "/health":
+            await self._answer(exchange)
+        else:
+            await self._protected.handle(exchange)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        request = exchange.request
         if await self._samples.handle(exchange) or await answer_cached(exchange):
+            return
+        if await self._orders.handle(exchange):
             return
         user = _USER.fullmatch(request.path)
         if user is None and request.path != "/health":
