@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "shell": ("shell", "Open a shell in a node."),
     "role": ("role", "Show and change settings of running roles."),
     "link": ("link", "Show and change links of a running lab."),
+    "fault": ("fault", "Break parts of a running lab, for a while."),
     "capture": ("capture", "Capture what crosses interfaces of a running lab."),
     "logs": ("logs", "Show what roles wrote."),
     "trace": ("trace", "Run a scenario and follow its request at every hop."),

@@ -6,7 +6,8 @@ import math
 import select
 import socket
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # pydantic costs more than the rest of `netlab ps`
 
 _ANSWER_S = 30.0
 _END_S = 15.0
+_LONG_S = 20 * 86_400.0  # about what poll(2) can wait
 _POLL_S = 0.02  # how soon a server hears that it may end
 
 
@@ -112,6 +114,45 @@ class LabClient:
         """
         changed: dict[str, Any] = self.ask({"op": "role-set", "role": role, "settings": dict(settings)})
         return changed
+
+    def fault(self, words: Sequence[str], for_s: float | None = None) -> dict[str, Any]:
+        """Begin a fault (`netlab.model.fault`); returns it when it is there: id, fault (its words), node,
+        role, since and until (seconds since 1970, None: until it is cleared).
+
+        Raises InputError where the lab can't have it, LabError where it could not begin.
+        """
+        request = {"op": "fault-begin", "words": list(words), "for_s": for_s, "hold": False}
+        begun: dict[str, Any] = self.ask(request)
+        return begun
+
+    @contextmanager
+    def holding_fault(self, words: Sequence[str]) -> Generator[tuple[dict[str, Any], Callable[[], None]]]:
+        """A fault that lasts as long as this context, and at most as long as this process. It is undone when
+        the context is left: a role that was killed is ready again.
+
+        Gives what `fault` returns, and a call that returns when somebody else has ended it.
+        """
+        request = {"op": "fault-begin", "words": list(words), "for_s": None, "hold": True}
+        with closing(self.converse(request, _LONG_S)) as answers:
+            begun = next(answers)["progress"]
+
+            ended: list[Message] = []
+            try:
+                yield begun, lambda: ended.extend(answers)
+            finally:
+                if not ended:
+                    self.clear_faults(begun["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Those that there are, as `fault` returns them."""
+        found: list[dict[str, Any]] = self.ask({"op": "fault-list"})
+        return found
+
+    def clear_faults(self, number: int | None = None) -> list[dict[str, Any]]:
+        """Undo the fault of this id, or all of them; what was undone, when it is. One that has ended before
+        is none."""
+        cleared: list[dict[str, Any]] = self.ask({"op": "fault-clear", "id": number})
+        return cleared
 
     def start_capture(
         self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = "", snaplen: int = 0

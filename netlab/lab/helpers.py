@@ -43,6 +43,12 @@ class Helper(Talk):
         return answer
 
 
+def kill(helper: Helper) -> None:
+    """SIGKILL for one that is alive; its end is seen as that of any child."""
+    os.kill(helper.pid, signal.SIGKILL)  # not reaped yet, so the PID is still its own
+    helper.channel.close()
+
+
 def describe(error: object) -> str:
     """A helper's "error": text, or a document with its cause."""
     return str(error["cause"] if isinstance(error, dict) else error)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from netlab.errors import LabError
-from netlab.lab.connection import Connection
+from collections.abc import Callable
+
+from netlab.errors import LabError, NetlabError
 from netlab.lab.roster import RoleProcess, RoleState
 from netlab.lab.supervisor import Supervisor
 from netlab.model.event import Event
 
 
 class Restart:
-    """One restart. It goes on if who asked for it leaves, for a role must not stay down."""
+    """One restart. It goes on if who asked for it leaves, for a role must not stay down.
 
-    def __init__(self, lab: Supervisor, process: RoleProcess, connection: Connection) -> None:
+    `done` hears when the role is ready, or the error that kept it from being so.
+    """
+
+    def __init__(
+        self, lab: Supervisor, process: RoleProcess, done: Callable[[NetlabError | None], object]
+    ) -> None:
+        """Raises LabError where the role was never started, or is only starting."""
         if process.state is RoleState.ON_DEMAND:
             remedy = "a client without requests runs when a scenario asks it to"
             raise LabError(f"{process.node}: role {process.role} is not running", remedy)
@@ -21,7 +28,7 @@ class Restart:
             raise LabError(f"{process.node}: role {process.role} is only starting", remedy)
         self._lab = lab
         self._process = process
-        self._connection = connection
+        self._done = done
         self._runner = lab.need_runner()
         self._again = False
 
@@ -41,7 +48,7 @@ class Restart:
             self._lab.start_role(self._process)
         except LabError as error:
             self._forget()
-            self._connection.error(error)
+            self._done(error)
 
     def _ended(self, process: RoleProcess) -> None:
         if process is not self._process:
@@ -50,12 +57,12 @@ class Restart:
             self._start_again()
             return
         self._forget()
-        self._connection.error(self._lab.role_error(process, process.status))
+        self._done(self._lab.role_error(process, process.status))
 
     def _heard(self, process: RoleProcess, _events: list[Event]) -> None:
         if process is self._process and self._again and process.state is RoleState.READY:
             self._forget()
-            self._connection.ok({"status": str(process.state)})
+            self._done(None)
 
     def _forget(self) -> None:
         if self._heard in self._runner.listeners:

@@ -22,6 +22,7 @@ from netlab.lab.talk import Talk
 from netlab.lab.zygote import MAX_PACKET, Hands, Order, send_order
 from netlab.model.event import Event
 from netlab.model.launch import Launch
+from netlab.model.roles import CdnSpec
 
 READ_AT_ONCE = 64 * 1024  # bytes; one role's flood must not keep the others waiting
 
@@ -60,6 +61,7 @@ class Runner:
             self._account.uid,
             self._account.gid,
             self._open_files,
+            self._store(process),
         )
         events_in, events_out = os.pipe()
         os.set_blocking(events_in, False)
@@ -99,6 +101,15 @@ class Runner:
                 f"{process.node}: role {process.role} can't be started: the lab's zygote is dead",
                 f"netlab down {self._lab}, and bring it up again",
             ) from error
+
+    def _store(self, process: RoleProcess) -> str:
+        """The directory of a role with a disk, which outlives its process; "" for others."""
+        if not isinstance(process.spec, CdnSpec) or process.spec.disk is None:
+            return ""
+        place = self._directory / "store" / f"{process.node}.{process.role}"
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chown(place, self._account.uid, self._account.gid)
+        return str(place)
 
     @staticmethod
     def _spec_file(launch: Launch) -> int:
@@ -188,6 +199,10 @@ class Runner:
             self._loop.unwatch(process.events_fd)
             os.close(process.events_fd)
             process.events_fd = -1
+
+    def note(self, event: Event) -> None:
+        """An event of the supervisor's own, into the log alone."""
+        self._log.append([event])
 
     def _record(self, process: RoleProcess, events: list[Event]) -> None:
         if not events:

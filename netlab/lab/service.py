@@ -11,6 +11,7 @@ from netlab.errors import HostError, InputError, LabError, NetlabError
 from netlab.lab.capturing import CaptureService
 from netlab.lab.connection import Connection, peer_uid
 from netlab.lab.control import Message, decode
+from netlab.lab.fault_service import FaultService
 from netlab.lab.link_service import LinkService
 from netlab.lab.report import status_of
 from netlab.lab.role_service import RoleService
@@ -30,6 +31,7 @@ class Service:
         self._lab = supervisor
         self._loop = supervisor.loop
         self._captures = CaptureService(supervisor)
+        self._faults = FaultService(supervisor)
         self._one_shots: dict[Connection, OneShot] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(supervisor.order.directory / "control.sock"))
@@ -45,6 +47,7 @@ class Service:
             **self._captures.operations,
             **LinkService(supervisor).operations,
             **RoleService(supervisor).operations,
+            **self._faults.operations,
         }
 
     def _accept(self) -> None:
@@ -135,6 +138,7 @@ class Service:
         self._loop.unwatch(self._listener)
         self._listener.close()
         self._captures.end()
+        self._faults.end()
 
 
 class OneShot:

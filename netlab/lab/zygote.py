@@ -40,6 +40,7 @@ class Order:
     uid: int
     gid: int
     open_files: tuple[int, int]
+    store: str = ""  # a directory of the role's own; "": it needs none
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,15 @@ def _run(order: Order, hands: Hands) -> int:
 
     importlib.import_module(f"netlab.roles.{order.kind}")  # while the files of netlab can be read
     sandbox.name_process(f"{order.node}.{order.role}")
+    store = (os.open(order.store, os.O_RDONLY | os.O_DIRECTORY),) if order.store else ()
     sandbox.enter_node(hands.namespace, order.node, Path(order.files), private_tmp=True)
-    kept = (hands.spec, hands.events, hands.keys, hands.qlog)
+    kept = (hands.spec, hands.events, hands.keys, hands.qlog, *store)
     sandbox.close_all_except((0, 1, 2, *kept, hands.control))
     for descriptor in kept:
         sandbox.make_inheritable(descriptor)
     _set_environment(order, hands)
+    if store:
+        os.environ["NETLAB_STORE"] = f"/proc/self/fd/{store[0]}"
     resource.setrlimit(resource.RLIMIT_NOFILE, order.open_files)
     sandbox.drop_privileges(sandbox.Account(order.uid, order.gid))
     os.chdir("/")

@@ -65,6 +65,8 @@ EVENTS: dict[str, str] = {
     "cache-hit": "the cache answered; key, age_s, traceparent",
     "cache-miss": "the cache could not answer; key, cause, traceparent",
     "cache-stored": "a response went into the cache; key, lifetime_s, traceparent",
+    "store-damaged": "a file of the cache's disk was no whole response, and is deleted; file, cause",
+    "store-failed": "the cache's disk could not be written; file, cause",
     "shield-failed": "a shield can't be reached, so the origin is asked instead; shield, cause",
     "upstream-chosen": "a balancer or proxy chose an upstream; upstream",
     "health-changed": "an upstream became healthy or unhealthy; upstream, healthy, cause",
@@ -73,6 +75,8 @@ EVENTS: dict[str, str] = {
     "sql-query": "a query went to the database; sql, traceparent",
     "sql-result": "its rows came back; rows, traceparent",
     "settings-changed": "settings of a role changed while it runs; settings, before",
+    "fault-began": "a fault that a user asked for is there (netlab fault); id, fault, for_s",
+    "fault-ended": "it was undone; id, fault, cause (cleared, time, abandoned, role ended, or what failed)",
     "error": "something went wrong that the role survived; cause",
     "exited": "the supervisor saw the process end; status",
 }

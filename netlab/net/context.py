@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, overload
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
@@ -16,8 +17,9 @@ from netlab.model.event import Flow
 from netlab.model.launch import Launch
 from netlab.model.roles import TlsClient, TlsServer
 from netlab.net import sockets, tls
-from netlab.net.connection import Peer, opened_by_peer
+from netlab.net.connection import Networks, Peer, opened_by_peer
 from netlab.net.events import EventWriter
+from netlab.net.http_faults import HttpFaults
 from netlab.net.idle import IdleWatch
 from netlab.net.role_control import RoleControl, Settings
 from netlab.net.stream import Stream, TcpStream
@@ -75,6 +77,11 @@ class RoleContext:
         self.emit("ready", **data)
 
     # What changes while it runs.
+
+    @cached_property
+    def http_faults(self) -> HttpFaults:
+        """What `netlab fault slow` and `error` do to requests; whoever serves HTTP asks for it."""
+        return HttpFaults(self.control, self.launch.seed)
 
     def on_settings(self, handler: Callable[[Settings], Settings]) -> None:
         """Have `handler` change settings of the role while it runs (`netlab role set`).
@@ -170,12 +177,12 @@ class RoleContext:
         handler: Handler,
         *,
         tls: TlsContext | None = None,
-        proxy_protocol: bool = False,
+        proxy_from: Networks = (),
         hosts: tuple[str, ...] = sockets.EVERYWHERE,
     ) -> int:
         """Serve `handler(stream, peer)` for each connection until the role stops; the port's number.
 
-        With `proxy_protocol` a connection starts with a PROXY header, and `peer` is whom it names.
+        With `proxy_from` connections come from there and start with a PROXY header; `peer` is whom it names.
         The stream is closed when the handler returns. Errors of the peer (OSError, RemoteProtocolError)
         end its connection only. Raises LabError where the port can't be had.
         """
@@ -183,7 +190,7 @@ class RoleContext:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             flow = sockets.flow_of(writer.get_extra_info("socket"))
             stream = TcpStream(reader, writer, flow)
-            self.in_flight(self._serve(stream, handler, tls, proxy_protocol))
+            self.in_flight(self._serve(stream, handler, tls, proxy_from))
 
         listening = sockets.bound(port, socket.SOCK_STREAM, hosts)
         for sock in listening:
@@ -191,14 +198,14 @@ class RoleContext:
         return int(listening[0].getsockname()[1])
 
     async def _serve(
-        self, stream: TcpStream, handler: Handler, context: TlsContext | None, proxy_protocol: bool
+        self, stream: TcpStream, handler: Handler, context: TlsContext | None, proxy_from: Networks
     ) -> None:
         self.emit("connection-opened", stream.flow, side="server")
         top: Stream = stream
         cause = "done"
         try:
             async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
-                peer = await opened_by_peer(stream, proxy_protocol)
+                peer = await opened_by_peer(stream, proxy_from)
                 if peer is not None and context is not None:
                     # A peer that says nothing, as health checks do, has not failed at TLS.
                     top = await self._handshake(stream, context, None) if await stream.peek() else stream

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netlab.model.roles import HttpVersion, TlsServer
-from netlab.net.connection import Peer
+from netlab.net.connection import Networks, Peer
 from netlab.net.context import RoleContext
-from netlab.net.exchange import Exchange, Handler
+from netlab.net.exchange import Exchange, Handler, Timeouts
 from netlab.net.http_server import alpn_of, serve_http
 from netlab.net.stream import Stream
 from netlab.proto.http import ResponseHead
@@ -20,25 +20,28 @@ async def listen_http(
     tls: TlsServer | None,
     handler: Handler,
     *,
-    proxy_protocol: bool = False,
+    proxy_from: Networks = (),
+    timeouts: Timeouts | None = None,
 ) -> int:
     """Serve `handler` in these versions until the role stops; the port's number.
 
-    Without `tls`: HTTP/1.1, and HTTP/2 by prior knowledge. `proxy_protocol` is for TCP alone.
+    Without `tls`: HTTP/1.1, and HTTP/2 by prior knowledge. `proxy_from`: as of
+    RoleContext.listen, and for TCP alone.
     Raises LabError where the port can't be had.
     """
+    handler = ctx.http_faults.before(handler)
     over_tcp = tuple(version for version in versions if version != "3")
 
     async def handle(stream: Stream, peer: Peer) -> None:
-        await serve_http(ctx, stream, peer, handler, versions=over_tcp)
+        await serve_http(ctx, stream, peer, handler, timeouts, over_tcp)
 
     if over_tcp:
         context = ctx.tls_server(tls, alpn_of(versions)) if tls is not None else None
-        port = await ctx.listen(port, handle, tls=context, proxy_protocol=proxy_protocol)
+        port = await ctx.listen(port, handle, tls=context, proxy_from=proxy_from)
     if "3" in versions and tls is not None:
         from netlab.net.http3_server import serve_http3  # aioquic is slow to import, and not all need it
 
-        port = await serve_http3(ctx, port, handler, tls)
+        port = await serve_http3(ctx, port, handler, tls, timeouts)
     return port
 
 

@@ -31,10 +31,10 @@ _REQUEST, _RESPONSE, _LIST = (
 
 async def serve(spec: OcspSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
     """Until the role is stopped. Raises LabError where the port is taken."""
-    endpoint = _Endpoint(ctx)
+    answer = ctx.http_faults.before(_Endpoint(ctx).handle)
 
     async def handle(stream: Stream, peer: Peer) -> None:
-        await serve_http(ctx, stream, peer, endpoint.handle)
+        await serve_http(ctx, stream, peer, answer)
 
     ctx.ready(await ctx.listen(spec.listen, handle, hosts=hosts))
     await ctx.stopped()

@@ -165,6 +165,15 @@ class Bench:
             self.lab.set_role(role, before)
 
     @contextmanager
+    def fault(self, *words: str) -> Iterator[None]:
+        """A fault as `netlab fault` has it, while this context lasts: `fault("slow", "app-2", "200ms")`.
+
+        Left when it is undone: a role that was killed is ready again. Raises InputError, LabError.
+        """
+        with self.lab.holding_fault(words):
+            yield
+
+    @contextmanager
     def unplugged(self, end: str) -> Iterator[None]:
         """The link without its carrier while this context lasts."""
         link = self.lab.link(end)

@@ -111,11 +111,27 @@ class Lab:
         assert self.name not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
 
 
+def own_lab(directory: Path, topology: str) -> Iterator[Lab]:
+    """For fixtures: a lab that several tests share, up from here on; at the end it leaves nothing."""
+    made = Lab(f"t{secrets.token_hex(5)}", directory)
+    made.up(topology)
+    try:
+        yield made
+        assert made.netlab("down", made.name).status == 0
+        made.assert_gone()
+    finally:
+        _remove(made)
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab with a name of its own; whatever a failed test leaves of it is removed."""
     made = Lab(f"t{secrets.token_hex(5)}", tmp_path)
     yield made
+    _remove(made)
+
+
+def _remove(made: Lab) -> None:
     for pid in made.processes():
         with suppress(ProcessLookupError):  # it was on its way out
             os.kill(pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import Done, Lab
+from tests.e2e.conftest import Done, Lab, own_lab
 
 APPS = """
 name: apps
@@ -22,12 +22,9 @@ links:
 """
 
 
-@pytest.fixture
-def apps(lab: Lab) -> Iterator[Lab]:
-    lab.up(APPS)
-    yield lab
-    assert lab.netlab("down", lab.name).status == 0
-    lab.assert_gone()
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    yield from own_lab(tmp_path_factory.mktemp("apps"), APPS)
 
 
 def role(lab: Lab, *words: str) -> Done:
