@@ -7,7 +7,7 @@ class Ejections:
     """Ejects after `failures` in a row (0: never) for `seconds`, at most `percent` of the upstreams."""
 
     def __init__(self, upstreams: tuple[str, ...], failures: int, seconds: float, percent: int) -> None:
-        self._failures = failures
+        self.failures = failures
         self._seconds = seconds
         self._most = len(upstreams) * percent // 100
         self._streak = dict.fromkeys(upstreams, 0)
@@ -26,12 +26,7 @@ class Ejections:
         self._streak[upstream] = 0 if success else self._streak[upstream] + 1
         usable = self.usable(now)
         room = len(self._until) - len(usable) < self._most
-        if (
-            not self._failures
-            or self._streak[upstream] < self._failures
-            or upstream not in usable
-            or not room
-        ):
+        if not self.failures or self._streak[upstream] < self.failures or upstream not in usable or not room:
             return False
         self._streak[upstream] = 0
         self._until[upstream] = now + self._seconds

@@ -10,21 +10,23 @@ from netlab.errors import InputError
 from netlab.model.roles import Algorithm
 from netlab.model.suggest import nearest
 
-KEYS = ("algorithm", "weights", "drain")
+KEYS = ("algorithm", "weights", "drain", "passive")
 Find = Callable[[str], Sequence[str]]  # a name as the user says it ─► upstreams; none where it is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`weights`: of those that change. `drain`: all that are drained from now on. None: as it is."""
+    """`weights`: of those that change. `drain`: all that are drained from now on. `passive`: how many failures
+    in a row eject. None: as it is."""
 
     algorithm: Algorithm | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     drain: frozenset[str] | None = None
+    passive: int | None = None
 
 
 def read_changes(settings: Mapping[str, str], find: Find) -> Changes:
-    """`weights=app-1:3,app-2:1`, `drain=app-2` (`drain=` nobody), `algorithm=least-connections`.
+    """`weights=app-1:3,app-2:1`, `drain=app-2` (`drain=` nobody), `algorithm=least-connections`, `passive=1`.
 
     Raises InputError where a key, an upstream, a weight or an algorithm is unknown.
     """
@@ -35,6 +37,7 @@ def read_changes(settings: Mapping[str, str], find: Find) -> Changes:
         _algorithm(settings.get("algorithm", "")),
         _weights(settings.get("weights", ""), find),
         _upstreams(settings["drain"], find) if "drain" in settings else None,
+        _count(settings["passive"]) if "passive" in settings else None,
     )
 
 
@@ -43,6 +46,12 @@ def _algorithm(text: str) -> Algorithm | None:
     if text and text not in known:
         raise InputError(f"there is no algorithm {text}", nearest(text, known, "algorithms"))
     return cast("Algorithm", text) if text else None
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise InputError(f"passive={text} is not a number of failures", "1 or more; 0 for never")
+    return int(text)
 
 
 def _weights(text: str, find: Find) -> dict[str, int]:

@@ -109,6 +109,8 @@ class Upstreams:
                     member.since = now
                 member.draining = name in changes.drain
         self._weights |= {name: one for name, one in changes.weights.items() if name in self._members}
+        if changes.passive is not None:
+            self._ejections.failures = changes.passive
         if changes.algorithm or changes.weights:
             self.algorithm = changes.algorithm or self.algorithm
             self._balance = balance(self.algorithm, self._weights, self._rng, self._balance.active)
@@ -120,6 +122,7 @@ class Upstreams:
             "algorithm": self.algorithm,
             "weights": ",".join(f"{name}:{weight}" for name, weight in self._weights.items()),
             "drain": ",".join(name for name, one in self._members.items() if one.draining),
+            "passive": str(self._ejections.failures),
         }
 
     def _groups(self, now: float) -> list[list[str]]:

@@ -146,8 +146,9 @@ def test_weights_and_algorithms_change_and_connections_stay_counted() -> None:
 def test_settings_say_what_was_so_that_it_can_be_restored() -> None:
     one = group(A, B)
     before = one.settings
-    assert before == {"algorithm": "round-robin", "weights": "a:1:1,b:1:1", "drain": ""}
-    change(one, algorithm="weighted", weights="a:3", drain="b")
+    assert before == {"algorithm": "round-robin", "weights": "a:1:1,b:1:1", "drain": "", "passive": "0"}
+    change(one, algorithm="weighted", weights="a:3", drain="b", passive="1")
+    assert one.result("a:1", False, 0.0), "one failure ejects now"
     changes = read_changes(before, lambda name: [name])
     one.check(changes)
     one.apply(changes, 0)
@@ -164,6 +165,7 @@ def test_settings_say_what_was_so_that_it_can_be_restored() -> None:
         ({"weights": "z:1"}, "z is no upstream"),
         ({"drain": "z"}, "z is no upstream"),
         ({"algorithm": "best"}, "no algorithm best"),
+        ({"passive": "-1"}, "not a number of failures"),
         ({"weights": "a:2"}, "round-robin has no weights"),
         ({"algorithm": "ip-hash"}, "not with `slow_start`"),
     ],
