@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -64,6 +65,8 @@ class Origin:
         if isinstance(found, Revalidate):
             # Our own conditions replace the client's, which are answered from what we have then.
             headers = Headers((*headers.without(*CONDITIONS), *found.stored.validators))
+            if self._shield is not None:  # what is stale there too is of no use
+                headers = headers.plus("Cache-Control", "min-fresh=0")
         return head.with_headers(headers)
 
     @asynccontextmanager
@@ -79,6 +82,19 @@ class Origin:
         """A tunnel is for the origin alone: nothing of it can be cached. Raises UpstreamError."""
         head = self.head(exchange.request, exchange.peer.address)
         await pass_tunnel(self._ctx, self._pool, exchange, head, self._origin)
+
+    async def purge_shield(self, request: RequestHead, address: str) -> int | None:
+        """Pass a PURGE on to the shield, from which the edge would get the old response again; how many
+        responses it dropped. None: there is no shield. Raises UpstreamError where it did not obey."""
+        if self._shield is None:
+            return None
+        asked = Outgoing(self.head(request, address))
+        async with self._pool.exchange(self._shield, asked) as response:
+            said = await response.read()
+        try:
+            return int(json.loads(said)["purged"]) if response.head.status == 200 else _refused(response)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UpstreamError(f"the shield's answer to a PURGE is none: {error!r}") from error
 
     def _shield_is_there(self) -> bool:
         return self._shield is not None and self._ctx.now() >= self._shield_back_at
@@ -96,6 +112,10 @@ class Origin:
             self._shield_back_at = self._ctx.now() + _SHIELD_AWAY_S
             self._ctx.emit("shield-failed", shield=str(self._shield), cause=str(error))
             return None
+
+
+def _refused(response: Response) -> int:
+    raise UpstreamError(f"the shield answers {response.head.status} to a PURGE")
 
 
 def _target(spec: CdnSpec, upstream: str, name: str) -> Target:

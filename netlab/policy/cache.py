@@ -15,7 +15,7 @@ from netlab.policy.ranges import Span
 from netlab.policy.stored import Stored, Varied, normal, storable, stored
 from netlab.proto.http import RequestHead, ResponseHead
 
-_Variant = tuple[Key, Varied]
+Variant = tuple[Key, Varied]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_VARIANTS = 64  # of one key: whoever makes up field values must not fill the cache
 _PURGES = 256  # remembered for responses that are still on their way
@@ -51,14 +51,46 @@ class Miss:
 Lookup = Hit | Revalidate | Miss
 
 
-class Cache:
-    """Holds at most `capacity` bytes; what was used least recently goes first. `now`: epoch seconds."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """It is stored from now on, in place of what was stored as the same variant."""
 
-    def __init__(self, capacity: int, settings: KeySettings = PLAIN_KEY) -> None:
+    variant: Variant
+    entry: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """It is not to be used any more."""
+
+    variant: Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """Nor is anything of which `condition` is true; softly: not without asking."""
+
+    condition: Condition
+    soft: bool
+
+
+Change = Kept | Dropped | Purged
+
+
+class Cache:
+    """Holds at most `capacity` bytes; what was used least recently goes first. `now`: epoch seconds.
+
+    `journal`: where a second store, behind this one, is told of every change but those for want of room.
+    """
+
+    def __init__(
+        self, capacity: int, settings: KeySettings = PLAIN_KEY, journal: list[Change] | None = None
+    ) -> None:
+        self._journal = journal
         self._capacity = capacity
         self._settings = settings
         self._size = 0
-        self._stored: OrderedDict[_Variant, Stored] = OrderedDict()
+        self._stored: OrderedDict[Variant, Stored] = OrderedDict()
         self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
         self._purges: deque[tuple[float, Condition]] = deque()
         self._forgotten_at = float("-inf")  # the last purge of which no more is known
@@ -72,6 +104,15 @@ class Cache:
 
     def key_of(self, request: RequestHead) -> Key:
         return key_of(request, self._settings)
+
+    def variants(self, key: Key) -> list[Variant]:
+        """What is here of `key`."""
+        return [(key, varied) for varied in self._variants.get(key, ())]
+
+    def admit(self, variant: Variant, entry: Stored) -> None:
+        """Take what a second store has kept, unless there is something newer here."""
+        if variant not in self._stored and entry.size <= self._capacity:
+            self._put(variant, entry)
 
     def look_up(self, request: RequestHead, now: float) -> Lookup:
         """Section 4."""
@@ -108,7 +149,7 @@ class Cache:
         entry = _combined(self._stored.get(variant), entry)
         if entry.size > self._capacity:
             return None
-        self._put(variant, entry)
+        self._keep(variant, entry)
         return entry
 
     def refresh(
@@ -121,8 +162,9 @@ class Cache:
         if self._stored.get(variant) is entry:
             if fresh is None or not storable(replace(request, method="GET"), fresh.head):
                 self._drop(variant)
+                self._tell(Dropped(variant))
             else:
-                self._put(variant, fresh)
+                self._keep(variant, fresh)
         return fresh
 
     def head_seen(self, request: RequestHead, response: ResponseHead, asked_at: float, now: float) -> None:
@@ -135,7 +177,7 @@ class Cache:
             return
         length = response.headers.get("content-length", str(len(entry.body)))
         fresh = entry.refreshed(response, asked_at, now) if length == str(len(entry.body)) else None
-        self._put(variant, fresh or replace(entry, stale=True))
+        self._keep(variant, fresh or replace(entry, stale=True))
 
     def invalidate(self, request: RequestHead, response: ResponseHead, now: float) -> bool:
         """Section 4.4: an unsafe method that succeeded makes what is stored for its URI useless, and for
@@ -153,16 +195,20 @@ class Cache:
     def purge(self, condition: Condition, now: float, *, soft: bool = False) -> int:
         """Drop what `condition` is true of, or, softly, declare it stale; how many responses that are. Of
         what has been asked for already and is on its way nothing is stored."""
+        self._tell(Purged(condition, soft))
         self._purges.append((now, condition))
         if len(self._purges) > _PURGES:
             self._forgotten_at, _ = self._purges.popleft()
-        chosen = [variant for variant, entry in self._stored.items() if condition(variant[0], entry)]
+        chosen = self.matching(condition)
         for variant in chosen:
             if soft:
                 self._stored[variant] = replace(self._stored[variant], stale=True)
             else:
                 self._drop(variant)
         return len(chosen)
+
+    def matching(self, condition: Condition) -> list[Variant]:
+        return [variant for variant, entry in self._stored.items() if condition(variant[0], entry)]
 
     def _was_purged(self, key: Key, entry: Stored, requested_at: float) -> bool:
         if requested_at <= self._forgotten_at:
@@ -174,7 +220,7 @@ class Cache:
                 return True
         return False
 
-    def _find(self, request: RequestHead) -> _Variant | None:
+    def _find(self, request: RequestHead) -> Variant | None:
         """Section 4.1: of the stored responses whose Vary fields match, the newest."""
         key = self.key_of(request)
         variants = self._variants.get(key, {})
@@ -183,7 +229,15 @@ class Cache:
                 return key, varied
         return None
 
-    def _put(self, variant: _Variant, entry: Stored) -> None:
+    def _keep(self, variant: Variant, entry: Stored) -> None:
+        self._put(variant, entry)
+        self._tell(Kept(variant, entry))
+
+    def _tell(self, change: Change) -> None:
+        if self._journal is not None:
+            self._journal.append(change)
+
+    def _put(self, variant: Variant, entry: Stored) -> None:
         old = self._stored.pop(variant, None)
         if old is not None:
             self._size -= old.size
@@ -197,7 +251,7 @@ class Cache:
         while self._size > self._capacity:
             self._drop(next(iter(self._stored)))
 
-    def _drop(self, variant: _Variant) -> None:
+    def _drop(self, variant: Variant) -> None:
         self._size -= self._stored.pop(variant).size
         variants = self._variants[variant[0]]
         del variants[variant[1]]
@@ -209,7 +263,7 @@ def _usable(found: Stored, asked: dict[str, str], now: float, only_cached: bool)
     if found.must_ask:
         return Revalidate(found, "stale", only_cached)
     if "no-cache" in asked or not _young_enough(found, asked, now):
-        return Revalidate(found, "request", only_cached)
+        return Revalidate(found, "request" if found.remaining(now) > 0 else "stale", only_cached)
     if found.remaining(now) > 0 or _stale_allowed(found, asked, now):
         return Hit(found)
     if found.stale_for("stale-while-revalidate", now):

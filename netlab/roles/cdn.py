@@ -12,6 +12,7 @@ from netlab.model.roles import CdnSpec
 from netlab.net.body_copy import BodyCopy
 from netlab.net.context import RoleContext
 from netlab.net.edge_origin import CONDITIONS, Origin
+from netlab.net.edge_store import EdgeStore
 from netlab.net.exchange import Exchange
 from netlab.net.flight import Flight, FromCache, Passing
 from netlab.net.http_gateway import (
@@ -27,10 +28,10 @@ from netlab.net.http_gateway import (
 from netlab.net.http_listen import Advertised, listen_http
 from netlab.net.shared_body import SharedBody
 from netlab.net.upstream import Outgoing, Response, UpstreamError
-from netlab.policy.cache import Cache, Hit, Miss, Revalidate
+from netlab.policy.cache import Hit, Miss, Revalidate
 from netlab.policy.cache_answer import answer
 from netlab.policy.cache_control import request_directives
-from netlab.policy.cache_key import Key, KeySettings
+from netlab.policy.cache_key import Key
 from netlab.policy.cache_status import forwarded, hit, marked
 from netlab.policy.cdn_loop import is_loop
 from netlab.policy.purge import is_soft, purge_condition
@@ -43,6 +44,7 @@ _LARGEST_SHARE = 8  # of the cache that one response may take: one part in so ma
 async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
     """Serve until told to stop."""
     edge = _Edge(spec, ctx)
+    await edge.open()
     ctx.ready(await listen_http(ctx, spec.listen, spec.http, spec.tls, edge.handle))
     await ctx.stopped()
     await ctx.drain()
@@ -54,14 +56,18 @@ class _Edge:
         self._ctx = ctx
         self._spec = spec
         self._names = frozenset(name.lower() for name in spec.names)
-        self._cache = Cache(spec.cache_bytes, KeySettings(**spec.key.model_dump()))
+        self._cache = EdgeStore(ctx, spec)
         self._largest = spec.cache_bytes // _LARGEST_SHARE
         self._advertised = Advertised(spec.http, spec.hsts_s)
         self._origin = Origin(ctx, spec)
         self._flights: dict[Key, Flight] = {}
 
+    async def open(self) -> None:
+        await self._cache.open()
+
     async def close(self) -> None:
         await self._origin.close()
+        await self._cache.close()
 
     async def _say(self, exchange: Exchange, status: int, text: str) -> None:
         """An answer of the edge's own."""
@@ -95,12 +101,14 @@ class _Edge:
         if not any(address in network for network in self._spec.purge):
             await self._say(exchange, 403, "PURGE is not allowed from here")
             return
+        behind = await self._origin.purge_shield(request, exchange.peer.address)
         condition = purge_condition(self._cache.key_of(request), request.headers)
         count = self._cache.purge(condition, time.time(), soft=is_soft(request.headers))
         self._flights.clear()  # who asks from now on gets nothing that was made before
         own = Headers((("Content-Type", "application/json"), ("Cache-Control", "no-store")))
         head = self._advertised.on(exchange, ResponseHead(200, own))
-        await exchange.respond(head, json.dumps({"purged": count}).encode())
+        told = {"purged": count} | ({"shield": behind} if behind is not None else {})
+        await exchange.respond(head, json.dumps(told).encode())
 
     async def _answer(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -108,7 +116,7 @@ class _Edge:
             # The origin may obey the body, which is no part of the key.
             await self._ask_alone(exchange, Miss("bypass"))
             return
-        found = self._cache.look_up(request, time.time())
+        found = await self._cache.look_up(request, time.time())
         if isinstance(found, Hit):
             await self._hit(exchange, found)
             return
@@ -176,7 +184,7 @@ class _Edge:
     def _answers_too(self, request: RequestHead, flight: Flight, decision: FromCache | Passing) -> bool:
         if isinstance(decision, FromCache):
             now = time.time()
-            found = self._cache.look_up(request, now)
+            found = self._cache.in_memory(request, now)
             return isinstance(found, Hit | Revalidate) and found.stored is decision.stored
         return decision.body.joinable and shareable(
             request, flight.request, decision.response.head, time.time()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool, WithJsonSchema
 
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import Pool, TlsServer
-from netlab.model.units import DurationNs
+from netlab.model.units import DurationNs, size_bytes
 
 
 class CacheKey(Spec):
@@ -24,6 +24,23 @@ class CacheKey(Spec):
     cookies: tuple[str, ...] = ()
 
 
+SizeBytes = Annotated[
+    int,
+    BeforeValidator(size_bytes),
+    Field(ge=0),
+    WithJsonSchema(
+        {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?([kmg]?b)$", "examples": ["64mb", "1gb"]}
+    ),
+]
+
+
+class Disk(Spec):
+    """Where responses are kept beside memory, so that they outlive a restart of the role: a directory of the
+    lab's state, at most `bytes` of it."""
+
+    bytes: SizeBytes
+
+
 class CdnSpec(Spec):
     """A CDN edge: TLS to the client, a shared cache (RFC 9111), TLS to the origin.
 
@@ -34,6 +51,8 @@ class CdnSpec(Spec):
 
     `shield`: another cdn that misses go to, under the first of `names`; where it can't be reached, the
     origin is asked. `trusted`: networks of edges whose X-Forwarded-For is believed, for a shield.
+
+    `cache_bytes`: of memory; `disk`: more, behind it.
 
     `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
     of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
@@ -53,7 +72,8 @@ class CdnSpec(Spec):
     trusted: tuple[NetworkText, ...] = ()
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
-    cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    cache_bytes: SizeBytes = 64 * 1024 * 1024
+    disk: Disk | None = None
     key: CacheKey = CacheKey()
     purge: tuple[NetworkText, ...] = ()
     stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")

@@ -1,0 +1,83 @@
+"""What an edge keeps: the cache in memory, and behind it a disk where it has one."""
+
+from __future__ import annotations
+
+from netlab.model.roles import CdnSpec
+from netlab.net.context import RoleContext
+from netlab.net.disk_store import DiskStore, store_directory
+from netlab.policy.cache import Cache, Change, Lookup
+from netlab.policy.cache_key import Key, KeySettings
+from netlab.policy.purge import Condition
+from netlab.policy.stored import Stored
+from netlab.proto.http import RequestHead, ResponseHead
+
+
+class EdgeStore:
+    """As policy's Cache, to which all decisions are left. Raises LabError where the disk has no place."""
+
+    def __init__(self, ctx: RoleContext, spec: CdnSpec) -> None:
+        self._journal: list[Change] = []
+        self._disk = DiskStore(ctx, store_directory(), spec.disk.bytes) if spec.disk else None
+        settings = KeySettings(**spec.key.model_dump())
+        self._cache = Cache(spec.cache_bytes, settings, self._journal if self._disk else None)
+
+    async def open(self) -> None:
+        if self._disk is not None:
+            await self._disk.open()
+
+    async def close(self) -> None:
+        if self._disk is not None:
+            await self._disk.close()
+
+    def key_of(self, request: RequestHead) -> Key:
+        return self._cache.key_of(request)
+
+    async def look_up(self, request: RequestHead, now: float) -> Lookup:
+        """What the disk has of the request's key is in memory after it."""
+        if self._disk is not None:
+            key = self._cache.key_of(request)
+            for variant in self._disk.missing(key, self._cache.variants(key)):
+                entry = await self._disk.load(variant)
+                if entry is not None:
+                    self._cache.admit(variant, entry)
+        return self._cache.look_up(request, now)
+
+    def in_memory(self, request: RequestHead, now: float) -> Lookup:
+        return self._cache.look_up(request, now)
+
+    def store(
+        self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float
+    ) -> Stored | None:
+        entry = self._cache.store(request, response, body, requested_at, now)
+        self._follow()
+        return entry
+
+    def refresh(
+        self, request: RequestHead, entry: Stored, response: ResponseHead, requested_at: float, now: float
+    ) -> Stored | None:
+        fresh = self._cache.refresh(request, entry, response, requested_at, now)
+        self._follow()
+        return fresh
+
+    def head_seen(self, request: RequestHead, response: ResponseHead, asked_at: float, now: float) -> None:
+        self._cache.head_seen(request, response, asked_at, now)
+        self._follow()
+
+    def invalidate(self, request: RequestHead, response: ResponseHead, now: float) -> bool:
+        done = self._cache.invalidate(request, response, now)
+        self._follow()
+        return done
+
+    def purge(self, condition: Condition, now: float, *, soft: bool = False) -> int:
+        """How many responses that are, in memory or on the disk."""
+        chosen = set(self._cache.matching(condition))
+        if self._disk is not None:
+            chosen.update(self._disk.matching(condition))
+        self._cache.purge(condition, now, soft=soft)
+        self._follow()
+        return len(chosen)
+
+    def _follow(self) -> None:
+        if self._disk is not None and self._journal:
+            self._disk.follow(self._journal)
+            self._journal.clear()
