@@ -16,8 +16,8 @@ Find = Callable[[str], Sequence[str]]  # a name as the user says it ─► upstr
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """`weights`: of those that change. `drain`: all that are drained from now on. `passive`: how many failures
-    in a row eject. None: as it is."""
+    """`weights`: of those that change. `drain`: all that are drained from now on. `passive`: how many
+    failures in a row eject. None: as it is."""
 
     algorithm: Algorithm | None = None
     weights: Mapping[str, int] = field(default_factory=dict)

@@ -84,14 +84,22 @@ class Bench:
 
     @contextmanager
     def asking(
-        self, node: str, requests: Sequence[Request], *, timeout_s: float = 90.0, may_fail: bool = False
+        self,
+        node: str,
+        requests: Sequence[Request],
+        *,
+        timeout_s: float = 90.0,
+        may_fail: bool = False,
+        **fields: Any,
     ) -> Iterator[Callable[[], None]]:
         """As `ask`, beside what is done in this context, which is left when all is answered. It gives a
         call that returns as soon as that is so.
 
-        `may_fail`: a request may get no answer; the events say so. Raises RoleError, LabError.
+        `may_fail`: a request may get no answer; the events say so. `fields`: more of ClientSpec. Raises
+        RoleError, LabError.
         """
-        with self._beside(node, self._asker(node, requests), timeout_s, may_fail=may_fail) as role:
+        asker = self._asker(node, requests, **fields)
+        with self._beside(node, asker, timeout_s, may_fail=may_fail) as role:
             yield lambda: role.wait(timeout_s)
 
     def run(self, node: str, spec: RoleSpec, timeout_s: float = 90.0) -> list[Event]:
