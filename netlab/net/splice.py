@@ -23,13 +23,15 @@ class _Shared:
 
 class Splice:
     """Between `one` and `other`, non-blocking both, until both directions have ended. The end of one is
-    passed on alone (half-close). `answered`: called once, when the first byte of `other` is here."""
+    passed on alone (half-close). `answered`: called once, when the first byte of `other` is here. `silent`:
+    `other` has broken or ended without a byte, although it was told something and `one` waited."""
 
     def __init__(
         self, one: socket.socket, other: socket.socket, answered: Callable[[], None] = lambda: None
     ) -> None:
         self._sockets = one, other
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.silent = False
         self.up = _Direction(one, other, self._done)
         self.down = _Direction(other, one, self._done, answered)
 
@@ -49,9 +51,11 @@ class Splice:
             for sock in self._sockets:
                 sock.close()
 
-    def _done(self, error: OSError | None) -> None:
+    def _done(self, at: socket.socket, error: OSError | None) -> None:
         if self._ended.done():
             return
+        if at is self._sockets[1] and not self.up.ended:
+            self.silent = self.up.moved > 0 and not self.down.moved
         if error is not None:
             self._ended.set_exception(error)
         elif self.up.ended and self.down.ended:
@@ -59,13 +63,13 @@ class Splice:
 
 
 class _Direction:
-    """`moved`: bytes that have been read so far."""
+    """`moved`: bytes that have been read so far. `done` is told which socket has ended, or broken."""
 
     def __init__(
         self,
         source: socket.socket,
         sink: socket.socket,
-        done: Callable[[OSError | None], None],
+        done: Callable[[socket.socket, OSError | None], None],
         began: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
@@ -90,7 +94,7 @@ class _Direction:
         except BlockingIOError:
             return
         except OSError as error:
-            self._done(error)
+            self._done(self._source, error)
             return
         if not self.moved and size:
             self._began()
@@ -101,7 +105,7 @@ class _Direction:
             else:
                 self._end()
         except OSError as error:
-            self._done(error)
+            self._done(self._sink, error)
 
     def _send(self, data: memoryview) -> None:
         try:
@@ -123,7 +127,7 @@ class _Direction:
         except BlockingIOError:
             return
         except OSError as error:
-            self._done(error)
+            self._done(self._sink, error)
             return
         if not self._rest:
             self._loop.remove_writer(self._sink)
@@ -133,4 +137,4 @@ class _Direction:
         self._loop.remove_reader(self._source)
         self.ended = True
         self._sink.shutdown(socket.SHUT_WR)
-        self._done(None)
+        self._done(self._source, None)

@@ -87,10 +87,10 @@ class _Balancer:
             await splice.run()
         except OSError as error:
             cause = str(error)
-            if not splice.down.moved:
-                self.upstreams.result(name, f"{name}: {cause} before its first byte")
             raise
         finally:
+            if splice.silent:
+                self.upstreams.result(name, f"{name}: the connection ended before its first byte")
             upstream.close()
             self._ctx.emit("connection-closed", upstream_flow, cause=cause)
 

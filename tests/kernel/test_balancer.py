@@ -145,6 +145,26 @@ def test_a_reset_before_the_first_byte_is_a_failure(tmp_path: Path) -> None:
         assert "before its first byte" in balancer.events("health-changed")[0]["cause"]
 
 
+def test_an_end_before_the_first_byte_is_a_failure_if_the_client_waits(tmp_path: Path) -> None:
+    """A process that is killed ends its connections; a client that gives up is no failure of the upstream."""
+
+    def work(sock: socket.socket) -> None:
+        sock.recv(100)
+        time.sleep(0.3)
+
+    with three_servers() as three, server(work) as mute, roles(tmp_path) as started:
+        balancer = start(started, mute, three[0], passive=Passive(failures=1, ejection="1m"))
+        with socket.create_connection(("127.0.0.1", PORT), timeout=10) as sock:
+            sock.sendall(b"who?")
+            balancer.wait_for("upstream-chosen")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        balancer.wait_for("connection-closed", 2)
+        assert ask() == b"a"
+        assert not balancer.events("health-changed"), balancer.evidence()
+        assert b"".join(ask() for _ in range(4)) == b"aaa", "the first was for the mute one"
+        assert [one["upstream"] for one in balancer.events("health-changed")] == [mute]
+
+
 def test_backups_answer_when_the_others_are_down(tmp_path: Path) -> None:
     with three_servers() as three, roles(tmp_path) as started:
         start(started, three[0], Server(to=three[1], backup=True))

@@ -35,7 +35,7 @@ class Health(Spec):
 class Passive(Spec):
     """Passive checks: after `failures` in a row (0: never) an upstream is left alone for `ejection`; at most
     `percent` of the upstreams at once. A proxy counts requests that failed; a balancer connections that the
-    upstream refused, or reset before its first byte."""
+    upstream refused, or ended before its first byte while the client waited."""
 
     failures: Annotated[int, Field(ge=0)] = 0
     ejection_ns: DurationNs = Field(10_000_000_000, alias="ejection")
