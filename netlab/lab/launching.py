@@ -64,7 +64,7 @@ class Launches:
 
     def document(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...], now: datetime) -> Launch:
         """`names`: what the role's certificate must carry; empty: it gets none."""
-        checks = isinstance(spec, ProxySpec) and spec.jwt
+        checks = isinstance(spec, ProxySpec) and (spec.jwt or any(route.jwt for route in spec.routes))
         return Launch(
             lab=self.lab,
             node=node,

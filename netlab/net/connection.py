@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from netlab.errors import RemoteProtocolError
 from netlab.net.stream import TcpStream
 from netlab.proto.proxy_protocol import HeaderReader
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Peer(NamedTuple):
@@ -16,15 +19,18 @@ class Peer(NamedTuple):
     port: int
 
 
-async def opened_by_peer(stream: TcpStream, proxy_protocol: bool) -> Peer | None:
-    """Read the PROXY header, if there must be one. Bytes after it stay in the stream.
+async def opened_by_peer(stream: TcpStream, believed: Networks) -> Peer | None:
+    """Read the PROXY header, where there must be one: peers in `believed` alone may say who the client is.
+    Bytes after it stay in the stream. Without any network nobody says it.
 
     None where the peer closed without a byte, as bare health checks do.
-    Raises RemoteProtocolError where the header is missing or malformed.
+    Raises RemoteProtocolError where the header is missing or malformed, or the peer is not believed.
     """
     socket_peer = Peer(stream.flow.remote, stream.flow.remote_port)
-    if not proxy_protocol:
+    if not believed:
         return socket_peer
+    if not any(_plain(socket_peer.address) in network for network in believed):
+        raise RemoteProtocolError(f"{socket_peer.address} is not in `proxy_protocol_from`")
     reader = HeaderReader()
     header = None
     while header is None:
@@ -36,3 +42,8 @@ async def opened_by_peer(stream: TcpStream, proxy_protocol: bool) -> Peer | None
         header = reader.receive(data)
     stream.unread(reader.trailing())
     return Peer(header.source, header.source_port) if header.source else socket_peer
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    found = ip_address(address)
+    return getattr(found, "ipv4_mapped", None) or found

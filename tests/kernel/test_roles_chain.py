@@ -80,7 +80,7 @@ def chain(directory: Path) -> Iterator[Chain]:
                 names=("127.0.0.1", "origin.example.com"),
                 routes=(Route(path="/user/", upstreams=("127.0.0.1:1", f"127.0.0.1:{APP}")),),
                 jwt=True,
-                proxy_protocol=True,
+                proxy_protocol_from=(ip_network("127.0.0.1/32"),),
                 trusted=(ip_network("127.0.0.1/32"),),
             ),
             identity=identity("origin.example.com"),

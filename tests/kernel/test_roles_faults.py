@@ -7,6 +7,7 @@ import ssl
 import sys
 import threading
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,11 @@ AUTHORITY = Authority.create("test", datetime.fromtimestamp(Path("/proc/self").s
 HELLO = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
-def start_proxy(started: Roles, *, proxy_protocol: bool = False) -> RoleProcess:
+def start_proxy(started: Roles, *balancers: str) -> RoleProcess:
     """With an upstream where nobody listens."""
+    believed = tuple(ip_network(one) for one in balancers)
     spec = ProxySpec(
-        names=("127.0.0.1",), routes=(Route(upstreams=("127.0.0.1:1",)),), proxy_protocol=proxy_protocol
+        names=("127.0.0.1",), routes=(Route(upstreams=("127.0.0.1:1",)),), proxy_protocol_from=believed
     )
     return started.start("proxy", spec, identity=AUTHORITY.issue(("127.0.0.1",)))
 
@@ -117,7 +119,7 @@ def test_an_old_tls_version_is_refused(tmp_path: Path) -> None:
 
 def test_the_proxy_header_names_the_client_and_must_be_there(tmp_path: Path) -> None:
     with roles(tmp_path) as started:
-        proxy = start_proxy(started, proxy_protocol=True)
+        proxy = start_proxy(started, "127.0.0.1/32")
         with connect(443) as sock:
             sock.sendall(b"GET / HTTP/1.1\r\n")
             all_of(sock)
@@ -126,6 +128,20 @@ def test_the_proxy_header_names_the_client_and_must_be_there(tmp_path: Path) -> 
         sock.sendall(encode(Header("203.0.113.5", 4000, "127.0.0.1", 443)))
         assert over_tls(sock, HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert proxy.events("request-received"), proxy.evidence()
+
+
+def test_a_proxy_header_of_a_stranger_is_not_believed(tmp_path: Path) -> None:
+    with roles(tmp_path) as started:
+        proxy = start_proxy(started, "127.0.0.8/29", "2001:db8::/32")
+        for source, says in (("127.0.0.1", "not in `proxy_protocol_from`"), ("127.0.0.16", "127.0.0.16")):
+            with connect(443, source) as sock:
+                sock.sendall(encode(Header("203.0.113.5", 4000, "127.0.0.1", 443)))
+                assert all_of(sock) == b""
+            assert says in proxy.wait_for("error")[-1]["cause"], proxy.evidence()
+        sock = connect(443, "127.0.0.9")
+        sock.sendall(encode(Header("203.0.113.5", 4000, "127.0.0.1", 443)))
+        assert over_tls(sock, HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert len(proxy.events("request-received")) == 1, proxy.evidence()
 
 
 def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:

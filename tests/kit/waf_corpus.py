@@ -421,8 +421,8 @@ def benign() -> Iterator[Asked]:
     cookies = 'sid=s%3Aa.b%2Bc; theme=dark; _ga=GA1.2.3.4; consent={"a":1}; cart=[1,2]'
     referer = "https://www.example.com/search?q=O%27Brien&page=1"
     for method in ("GET", "HEAD", "DELETE", "OPTIONS"):
-        fields = (("User-Agent", BROWSER), ("Cookie", cookies), ("Referer", referer))
-        yield RequestHead(method, "/account", Headers(fields)), b""
+        told = (("User-Agent", BROWSER), ("Cookie", cookies), ("Referer", referer))
+        yield RequestHead(method, "/account", Headers(told)), b""
 
 
 def _placed(text: str, number: int) -> Asked:

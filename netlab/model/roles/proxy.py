@@ -8,8 +8,13 @@ from pydantic import Field, StrictBool
 
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.balancing import Balanced, Health
+from netlab.model.roles.gateway import ClientTimeouts, JwtChoice, RequestLimits
+from netlab.model.roles.limits import RateLimit
+from netlab.model.roles.routing import HeaderRules, Matched
 from netlab.model.roles.spec import HttpVersion, Port, Spec
-from netlab.model.roles.tls import Pool, TlsServer
+from netlab.model.roles.tls import Pool, TlsClient, TlsServer
+from netlab.model.roles.waf import Waf
+from netlab.model.units import DurationNs
 
 
 class Sticky(Spec):
@@ -20,29 +25,42 @@ class Sticky(Spec):
     max_age_s: Annotated[int, Field(ge=0)] = 0
 
 
-class Route(Balanced):
-    """Requests whose path starts with `path` go to `upstreams`, by `algorithm`; the longest path wins.
+class Route(Matched, Balanced):
+    """Requests that it matches go to `upstreams`, by `algorithm`. Which route takes a request: the one with
+    the most telling host, then with the longest path, a method, the most header fields.
 
-    `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it;
-    HTTP/3 needs it, and HTTP/2 without it is by prior knowledge. `next_upstream`: after which failures a
-    request that may be repeated (RFC 9110 section 9.2.2) and has no body goes to the next one; a request that
-    no upstream saw always does. `health`: active checks, over TCP; within TLS by its own `tls_name`.
+    `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it, as
+    `tls` says; HTTP/3 needs it, and HTTP/2 without it is by prior knowledge. `next_upstream`: after which
+    failures a request that may be repeated (RFC 9110 section 9.2.2) and has no body goes to the next one; a
+    request that no upstream saw always does. `health`: active checks, over TCP; within TLS by its own
+    `tls_name`. `jwt`: whether a token is needed; if nothing is said, as the proxy's. `rate_limits`: beside
+    those of the proxy. `waf: false`: the firewall does not look. `request_headers`, `response_headers`: of
+    what goes to the upstream, and to the client. `micro_cache`: for so long one answer to GET without
+    credentials is given to all.
     """
 
-    path: Annotated[str, Field(pattern="^/")] = "/"
     next_upstream: tuple[Literal["error", "timeout", "http_5xx"], ...] = ()
     health: Health | None = None
     sticky: Sticky | None = None
     http: HttpVersion = "1.1"
     tls_name: str = ""
+    tls: TlsClient = TlsClient()
+    jwt: StrictBool | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    waf: StrictBool = True
+    request_headers: HeaderRules = HeaderRules()
+    response_headers: HeaderRules = HeaderRules()
+    micro_cache_ns: DurationNs = Field(0, alias="micro_cache")
 
 
 class ProxySpec(Spec):
-    """A reverse proxy: TLS termination, JWT check, X-Forwarded-For and X-Real-IP, routes by path.
+    """A reverse proxy: TLS termination, tokens, limits, a firewall, routes; it tells upstreams who asks.
 
-    `jwt`: a bearer token signed by the lab's key is required. `trusted`: networks of peers whose
-    X-Forwarded-For is believed (the CDN's edges). `proxy_protocol`: connections start with a PROXY header.
-    `hsts_s`: as for a cdn.
+    `jwt`: a bearer token is required: `true`, one signed by the lab's key; or a mapping with other keys.
+    `trusted`: networks of peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed (the CDN's
+    edges). `proxy_protocol_from`: networks of balancers; connections come from there alone and start with a
+    PROXY header, which is believed. `rate_limits`: for all routes together. `limits`: how long a request may
+    be. `timeouts`: how long a client is waited for. `waf`: a firewall. `hsts_s`: as for a cdn.
     """
 
     kind: Literal["proxy"] = "proxy"
@@ -53,6 +71,10 @@ class ProxySpec(Spec):
     pool: Pool = Pool()
     hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
     routes: Annotated[tuple[Route, ...], Field(min_length=1)]
-    jwt: StrictBool = False
-    proxy_protocol: StrictBool = False
+    jwt: JwtChoice = False
+    rate_limits: tuple[RateLimit, ...] = ()
+    limits: RequestLimits = RequestLimits()
+    timeouts: ClientTimeouts = ClientTimeouts()
+    waf: Waf | None = None
+    proxy_protocol_from: tuple[NetworkText, ...] = ()
     trusted: tuple[NetworkText, ...] = ()
