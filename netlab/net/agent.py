@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from netlab.model.roles import HttpVersion, TlsClient
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Tunnel
+from netlab.net.eyeballs import Addresses, first_connected
 from netlab.net.pool import IDEMPOTENT, ConnectionPool, Lease
 from netlab.net.racing import race
 from netlab.net.stub import Stub
@@ -109,7 +110,9 @@ class UserAgent:
         """Ask for `head.protocol` on a connection to the origin (see ClientConnection.tunnel), in
         `asked.http`, or HTTP/1.1. Raises UpstreamError, NetlabError, OSError."""
         url, failure = asked.url, UpstreamError(f"{asked.url.host} has no address")
-        for address in await self._stub.lookup(url.host):
+        async with self._stub.addresses(url.host) as looked_up:
+            found = await looked_up.ready()
+        for address in found:
             tls = asked.tls if url.secure else None
             target = Target(address, url.port, tls, url.host, (asked.http or "1.1",), asked.connect_s)
             try:
@@ -198,19 +201,19 @@ class UserAgent:
 
     # Where the origin is.
 
-    async def _addresses(self, asked: Asked) -> list[str]:
-        """Of the origin's host. HTTPS records are asked for at the same time."""
+    async def _looked_up(self, asked: Asked, addresses: Addresses) -> None:
+        """Until there is an address to begin with. HTTPS records are asked for at the same time."""
         url = asked.url
         asked.progress.stage = f"looking up {url.host}"
         if not (self._https_records and url.secure and self._unasked(url)):
-            return await self._stub.lookup(url.host)
+            await addresses.ready()
+            return
         asking = self._ctx.tasks.create_task(self._ask_https(url))
         try:
-            addresses = await self._stub.lookup(url.host)
+            await addresses.ready()
             await asking
         finally:
             asking.cancel()
-        return addresses
 
     def _unasked(self, url: Url) -> bool:
         try:
@@ -230,7 +233,11 @@ class UserAgent:
     # The way to it.
 
     async def _way(self, asked: Asked, *, early: bool) -> _Way:
-        addresses = await self._addresses(asked)
+        async with self._stub.addresses(asked.url.host) as addresses:
+            await self._looked_up(asked, addresses)
+            return await self._chosen(asked, addresses, early=early)
+
+    async def _chosen(self, asked: Asked, addresses: Addresses, *, early: bool) -> _Way:
         known = self._alternatives.get(asked.url.origin, self._ctx.now())
         told = next((one for one in known if one.protocol == "h3"), None)
         broken = "" if told is None else self._broken.cause(_server(asked.url, told), self._ctx.now())
@@ -245,7 +252,7 @@ class UserAgent:
         return await self._by_tcp(asked, tls, choice, addresses)
 
     async def _raced(
-        self, asked: Asked, tls: TlsClient, told: Alternative, choice: Choice, addresses: list[str]
+        self, asked: Asked, tls: TlsClient, told: Alternative, choice: Choice, addresses: Addresses
     ) -> _Way:
         started = self._ctx.now()
         outcome = await race(
@@ -265,39 +272,50 @@ class UserAgent:
         return outcome.won
 
     async def _by_quic(
-        self, asked: Asked, tls: TlsClient, told: Alternative | None, addresses: list[str]
+        self, asked: Asked, tls: TlsClient, told: Alternative | None, addresses: Addresses
     ) -> _Way:
         host, port = _server(asked.url, told)
-        if host != asked.url.host:
-            addresses = await self._stub.lookup(host)
         secure = tls if asked.url.secure else None
-        targets = [Target(one, port, secure, asked.url.host, ("3",), asked.connect_s) for one in addresses]
-        target, lease = await self._leased(asked, targets)
+
+        def target_at(address: str) -> Target:
+            return Target(address, port, secure, asked.url.host, ("3",), asked.connect_s)
+
+        if host == asked.url.host:
+            target, lease = await self._leased(asked, addresses, target_at)
+        else:
+            async with self._stub.addresses(host) as others:
+                await others.ready()
+                target, lease = await self._leased(asked, others, target_at)
         return _Way(target, lease, told)
 
-    async def _by_tcp(self, asked: Asked, tls: TlsClient, choice: Choice, addresses: list[str]) -> _Way:
+    async def _by_tcp(self, asked: Asked, tls: TlsClient, choice: Choice, addresses: Addresses) -> _Way:
         url = asked.url
         secure = tls if url.secure else None
-        targets = [Target(one, url.port, secure, url.host, choice.tcp, asked.connect_s) for one in addresses]
-        target, lease = await self._leased(asked, targets)
+
+        def target_at(address: str) -> Target:
+            return Target(address, url.port, secure, url.host, choice.tcp, asked.connect_s)
+
+        target, lease = await self._leased(asked, addresses, target_at)
         connection = lease.connection
         if not lease.reused and choice.tcp == ("2", "1.1") and connection.version == "1.1":
             chosen = connection.tls.alpn if connection.tls is not None else ""
             self._fell_back(asked, "2", lease, f"{target} chose {chosen or 'nothing'} by ALPN")
         return _Way(target, lease)
 
-    async def _leased(self, asked: Asked, targets: list[Target]) -> tuple[Target, Lease]:
-        """A connection to the first target that takes one."""
-        failure = UpstreamError(f"{asked.url.host} has no address")
-        for target in targets:
+    async def _leased(
+        self, asked: Asked, addresses: Addresses, target_at: Callable[[str], Target]
+    ) -> tuple[Target, Lease]:
+        """A connection to the first address that takes one (RFC 8305)."""
+
+        async def attempt(address: str) -> tuple[Target, Lease]:
+            target = target_at(address)
             asked.progress.stage = f"connecting to {target}{' by QUIC' if '3' in target.versions else ''}"
-            try:
-                lease = await self._pool.lease(target, asked.head, asked.timeout_s, fresh=asked.fresh)
-            except UpstreamError as error:
-                failure = error
-            else:
-                return target, lease
-        raise failure
+            return target, await self._pool.lease(target, asked.head, asked.timeout_s, fresh=asked.fresh)
+
+        def discard(found: tuple[Target, Lease]) -> None:
+            self._pool.release(found[1])
+
+        return await first_connected(self._ctx, addresses, attempt, discard)
 
     def _fell_back(self, asked: Asked, wanted: HttpVersion, lease: Lease | None, cause: str) -> None:
         self._ctx.emit(

@@ -15,10 +15,15 @@ from typing import Any
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
 from netlab.model.event import Flow
+from netlab.model.roles import TlsServer
 from netlab.net import sockets
 from netlab.net.connection import Peer
 from netlab.net.context import RoleContext
 from netlab.net.datagrams import ask_for_destination, destination, from_address
+from netlab.net.dns_channel import DOT_ALPN, DOT_PORT
+from netlab.net.dns_https import DnsOverHttps
+from netlab.net.dns_ways import DOH_PORT
+from netlab.net.http_listen import listen_http
 from netlab.net.stream import Stream
 from netlab.proto.dns import FrameCodec, Message, decode, encode, format_error, reply
 
@@ -43,10 +48,17 @@ Answerer = Callable[[Message, Flow], Awaitable[Answered]]
 
 @asynccontextmanager
 async def dns_server(
-    ctx: RoleContext, port: int, answer: Answerer, hosts: tuple[str, ...] = sockets.EVERYWHERE
+    ctx: RoleContext,
+    port: int,
+    answer: Answerer,
+    hosts: tuple[str, ...] = sockets.EVERYWHERE,
+    *,
+    dot: bool = False,
+    doh: bool = False,
 ) -> AsyncIterator[int]:
     """Serve `answer` until the block ends; gives the port (a free one for 0).
 
+    `dot`, `doh`: also over TLS and HTTPS, on their own ports, with the node's certificate.
     Emits `dns-query` and `dns-answer` for every query. Raises LabError where the port can't be had.
     """
     server = _Server(ctx, answer)
@@ -54,6 +66,11 @@ async def dns_server(
     loop = asyncio.get_running_loop()
     try:
         port = await ctx.listen(udp[0].getsockname()[1], server.tcp, hosts=hosts)
+        if dot:
+            context = ctx.tls_server(TlsServer(), DOT_ALPN)
+            await ctx.listen(DOT_PORT, server.tcp, tls=context, hosts=hosts)
+        if doh:
+            await listen_http(ctx, DOH_PORT, ("2", "1.1"), TlsServer(), DnsOverHttps(server.respond).handle)
         for sock in udp:
             ask_for_destination(sock)
             loop.add_reader(sock, server.readable, sock)
@@ -89,7 +106,7 @@ class _Server:
         task.add_done_callback(self._in_flight.discard)
 
     async def _udp(self, sock: socket.socket, data: bytes, flow: Flow, remote: Any) -> None:
-        wire = await self._respond(data, flow)
+        wire = await self.respond(data, flow)
         if wire is None or sock.fileno() < 0:
             return
         try:
@@ -133,7 +150,7 @@ class _Server:
         return []
 
     async def _over_tcp(self, stream: Stream, message: bytes, writing: asyncio.Lock) -> None:
-        wire = await self._respond(message, stream.flow)
+        wire = await self.respond(message, stream.flow)
         if wire is None:  # an answer, or no message at all: nothing more of this client is worth reading
             stream.abort()
             return
@@ -145,7 +162,8 @@ class _Server:
 
     # Both.
 
-    async def _respond(self, data: bytes, flow: Flow) -> bytes | None:
+    async def respond(self, data: bytes, flow: Flow) -> bytes | None:
+        """The response to what came on the flow; None where nothing is to be said."""
         try:
             query = decode(data)
         except RemoteProtocolError as error:

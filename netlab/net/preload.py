@@ -7,12 +7,18 @@ home directory with mode 0700, say): whatever it will need must have been import
 from __future__ import annotations
 
 from importlib import import_module
+from typing import get_args
 
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 
-_RECORDS = ("A", "AAAA", "NS", "CNAME", "SOA", "TXT", "MX", "SRV", "PTR", "HTTPS", "OPT")
+from netlab.model.roles import RecordType
+
+_RECORDS = (
+    *get_args(RecordType),
+    "OPT",
+)
 _MODULES = (
     "encodings.idna",
     "cryptography.hazmat.backends.openssl.backend",

@@ -39,11 +39,11 @@ async def race(
     ended = False
     try:
         async with asyncio.TaskGroup() as group:
-            tasks.append(group.create_task(_tried(first)))
+            tasks.append(group.create_task(tried(first)))
             await asyncio.wait(tasks, timeout=head_start_s)
             kept = _winner(tasks)
             if kept is None:
-                tasks.append(group.create_task(_tried(second)))
+                tasks.append(group.create_task(tried(second)))
                 kept = await _first_ready(tasks)
             for task in tasks:
                 if task is not kept:
@@ -51,26 +51,26 @@ async def race(
         ended = True
     finally:
         for task in tasks:
-            if _won(task) and not (ended and task is kept):
+            if won(task) and not (ended and task is kept):
                 discard(task.result())  # type: ignore[arg-type] # _won: it is no Exception
     return _outcome(tasks, kept)
 
 
-async def _tried(way: Callable[[], Coroutine[Any, Any, Way]]) -> Way | Exception:
+async def tried(way: Callable[[], Coroutine[Any, Any, Way]]) -> Way | Exception:
     try:
         return await way()
     except (UpstreamError, NetlabError, OSError) as error:
         return error
 
 
-def _won(task: asyncio.Task[Way | Exception]) -> bool:
+def won(task: asyncio.Task[Way | Exception]) -> bool:
     if not task.done() or task.cancelled() or task.exception() is not None:
         return False
     return not isinstance(task.result(), Exception)
 
 
 def _winner(tasks: list[asyncio.Task[Way | Exception]]) -> asyncio.Task[Way | Exception] | None:
-    return next((task for task in tasks if _won(task)), None)
+    return next((task for task in tasks if won(task)), None)
 
 
 async def _first_ready(tasks: list[asyncio.Task[Way | Exception]]) -> asyncio.Task[Way | Exception] | None:

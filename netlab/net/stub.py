@@ -10,10 +10,14 @@ from typing import Literal
 
 from netlab.errors import LabError, NetlabError, RemoteProtocolError
 from netlab.model.event import Flow
+from netlab.model.roles import DnsClient
 from netlab.net.context import RoleContext
-from netlab.net.dns_client import PORT, TcpQuery, UdpQuery
+from netlab.net.dns_ways import Way, way_of
+from netlab.net.eyeballs import Addresses
+from netlab.net.upstream import UpstreamError
 from netlab.policy.dns_cache import Cache, Entry, Rank
-from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
+from netlab.policy.dns_search import candidates
+from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question
 
 TIMEOUT_S = 2.0
 TRIES = 3
@@ -25,13 +29,24 @@ _NO_HTTPS_S = 300  # how long the absence of an HTTPS record is believed
 class Stub:
     """Looks names up at `resolvers` (the node's by default), the first one first (resolv.conf(5)).
 
-    Each resolver gets TIMEOUT_S and, if none answers, another try, TRIES in all.
+    Each resolver gets TIMEOUT_S and, if none answers, another try, TRIES in all. `close` ends connections.
     """
 
-    def __init__(self, ctx: RoleContext, resolvers: Iterable[str] | None = None, port: int = PORT) -> None:
+    def __init__(
+        self,
+        ctx: RoleContext,
+        resolvers: Iterable[str] | None = None,
+        settings: DnsClient | None = None,
+    ) -> None:
         self._ctx = ctx
+        self._settings = settings or DnsClient()
+        resolvers = resolvers or self._settings.resolvers or None
         self._resolvers = tuple(ctx.launch.resolvers if resolvers is None else resolvers)
-        self._port = port
+        self._way: Way = way_of(ctx, self._settings, TIMEOUT_S)
+        self._worked: dict[str, str] = {}  # name ─► the address that took the last connection
+        self._versions = tuple(
+            sorted({ip_address(one.partition("/")[0]).version for one in ctx.launch.addresses} or {4})
+        )
         self._cache = Cache()
         self._asking: dict[tuple[str, str, str], asyncio.Lock] = {}
 
@@ -45,11 +60,35 @@ class Stub:
             return [str(ip_address(name.strip("[]")))]
         except ValueError:
             pass  # a name
-        entry = await self._entry(Question(name, type_))
-        if not entry.records:
-            what = "NXDOMAIN" if entry.rcode == "NXDOMAIN" else f"no {type_} record"
-            raise RemoteProtocolError(f"{what} for {name}", status=502)
-        return [one.data for one in entry.records]
+        for candidate in candidates(name, self._settings.search, self._settings.ndots):
+            entry = await self._entry(Question(candidate, type_))
+            if entry.records:
+                return [one.data for one in entry.records]
+        what = "NXDOMAIN" if entry.rcode == "NXDOMAIN" else f"no {type_} record"
+        raise RemoteProtocolError(f"{what} for {name}", status=502)
+
+    def addresses(self, name: str) -> Addresses:
+        """The lookups of the addresses of `name`, of each IP version that this node has."""
+        try:
+            versions: tuple[int, ...] = (ip_address(name.strip("[]")).version,)
+        except ValueError:
+            versions = self._versions
+
+        def worked(address: str) -> None:
+            self._worked[name] = address
+
+        async def lookup(version: int) -> list[str]:
+            return await self.lookup(name, "A" if version == 4 else "AAAA")
+
+        return Addresses(self._ctx, lookup, versions, self._worked.get(name, ""), worked)
+
+    async def ask(self, question: Question) -> Entry:
+        """What a resolver says now, whatever is known already. Raises as `lookup` does."""
+        return await self._ask(question)
+
+    async def close(self) -> None:
+        """End the connections to resolvers."""
+        await self._way.close()
 
     async def https(self, name: str) -> tuple[tuple[str, ...], int]:
         """The data of the HTTPS records (RFC 9460) of `name`, and for how many seconds that is so.
@@ -89,7 +128,7 @@ class Stub:
             for server in self._resolvers:
                 try:
                     response = await self._exchange(server, question)
-                except (OSError, RemoteProtocolError) as error:
+                except (OSError, RemoteProtocolError, UpstreamError) as error:
                     trouble[server] = str(error) or f"no answer in {TIMEOUT_S:g} s"
                     continue
                 if response.rcode in ("NOERROR", "NXDOMAIN"):
@@ -102,27 +141,15 @@ class Stub:
         query = Message(
             self._ctx.rng.getrandbits(16), question, recursion_desired=True, edns_bytes=EDNS_UDP_BYTES
         )
-        async with asyncio.timeout(TIMEOUT_S):
-            with UdpQuery(server, self._port) as udp:
-                response = await self._over(udp, query)
-        if response.truncated:
-            async with asyncio.timeout(TIMEOUT_S), TcpQuery(self._ctx, server, self._port) as tcp:
-                response = await self._over(tcp, query)
-        return response
 
-    async def _over(self, link: UdpQuery | TcpQuery, query: Message) -> Message:
-        asked = query.question
-        assert asked is not None  # as _exchange makes every query with one
-        self._ctx.emit(
-            "dns-query", link.flow, side="client", qname=asked.name, qtype=asked.type, cached=False
-        )
-        await link.send(encode(query))
-        response = None
-        while response is None:
-            response = _fitting(await link.receive(), query)
-        self._emit_answer(
-            asked, response.rcode, [one.data for one in response.answers], link.flow, cached=False
-        )
+        def asking(flow: Flow) -> None:
+            self._ctx.emit(
+                "dns-query", flow, side="client", qname=question.name, qtype=question.type, cached=False
+            )
+
+        response, flow = await self._way.ask(server, query, asking)
+        answers = [one.data for one in response.answers]
+        self._emit_answer(question, response.rcode, answers, flow, cached=False)
         return response
 
     def _emit_answer(
@@ -153,16 +180,3 @@ class Stub:
         if soas:
             self._cache.store_negative(question.name, question.type, response.rcode, soas[0], now)
         return Entry((), response.rcode, tuple(soas[:1]))
-
-
-def _fitting(data: bytes, query: Message) -> Message | None:
-    """The response, if it is one to `query`; else it was forged, or late for an earlier query."""
-    try:
-        response = decode(data)
-    except RemoteProtocolError:
-        return None
-    if not response.response or response.id != query.id:
-        return None
-    same = query.question and response.question and response.question.key == query.question.key
-    unread = response.question is None and response.rcode != "NOERROR"
-    return response if same or unread else None

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from netlab.errors import HostError
 from netlab.model.capabilities import Capabilities
 from netlab.model.resolve import BRIDGE
-from netlab.model.roles import AppSpec, CdnSpec, ProxySpec, RoleSpec
+from netlab.model.roles import AppSpec, CdnSpec, CommandSpec, ProxySpec, ResolverSpec, RoleSpec
 from netlab.model.segments import segments
 from netlab.model.topology import Network, Node, Topology
 from netlab.plan.links import Links, derived_mac, plan_links
@@ -226,16 +226,20 @@ def _roles(topology: Topology, names: Names) -> list[StartRole]:
     started = []
     for name, node in topology.nodes.items():
         count: dict[str, int] = {}
+        addresses = tuple(map(str, names.addresses.get(name, ())))
         for spec in node.roles:
             count[spec.kind] = count.get(spec.kind, 0) + 1
             role = spec.kind if count[spec.kind] == 1 else f"{spec.kind}-{count[spec.kind]}"
-            started.append(StartRole(name, role, names.spec(name, spec), certified(spec)))
+            started.append(StartRole(name, role, names.spec(name, spec), certified(spec, addresses)))
     return sorted(started, key=lambda start: _ORDER.index(start.spec.kind))
 
 
-def certified(spec: RoleSpec) -> tuple[str, ...]:
-    """What the role's certificate must carry; empty: it needs none."""
-    return spec.names if isinstance(spec, AppSpec | CdnSpec | ProxySpec) else ()
+def certified(spec: RoleSpec, addresses: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What the role's certificate must carry; empty: it needs none. `addresses`: its node's, by which
+    clients know a resolver."""
+    if isinstance(spec, ResolverSpec):
+        return (*spec.names, *addresses) if spec.dot or spec.doh else ()
+    return spec.names if isinstance(spec, AppSpec | CdnSpec | CommandSpec | ProxySpec) else ()
 
 
 def _locations(topology: Topology) -> dict[str, str]:

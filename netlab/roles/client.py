@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from netlab.errors import NetlabError
-from netlab.model.roles import ClientSpec, Request, Subscription
+from netlab.model.roles import ClientSpec, Lookup, Request, Subscription
 from netlab.net.agent import Asked, UserAgent
 from netlab.net.context import RoleContext
 from netlab.net.http1_server import as_mapping
@@ -18,6 +18,7 @@ from netlab.net.stub import Stub
 from netlab.net.subscriber import Manner, Subscriber
 from netlab.net.upstream import Response, UpstreamError
 from netlab.policy.tracing import new_traceparent
+from netlab.proto.dns import Question
 from netlab.proto.http import Headers, RequestHead
 from netlab.proto.url import Url, parse_url
 
@@ -28,7 +29,7 @@ _ALPN = ("h2", "http/1.1")
 async def serve(spec: ClientSpec, ctx: RoleContext) -> None:
     """Exit status 0 where each request had a whole response, of whatever status."""
     ctx.ready()
-    if not spec.requests and not spec.subscriptions:
+    if not spec.requests and not spec.subscriptions and not spec.lookups:
         await ctx.stopped()
         return
     client = _Client(spec, ctx)
@@ -45,27 +46,46 @@ class _Client:
         self._ctx = ctx
         self._pool = ConnectionPool(ctx, spec.pool)
         # One resolver for all requests: the second knows the name already.
-        self._agent = UserAgent(ctx, self._pool, Stub(ctx), https_records=spec.https_records)
+        self._stub = Stub(ctx, settings=spec.dns)
+        self._agent = UserAgent(ctx, self._pool, self._stub, https_records=spec.https_records)
         self._resilient = Resilient(ctx, spec.resilience)
         self._failed = False
+        self._due = 0.0
         if ctx.launch.trust_pem:
             # Made before the first click, as a browser has read its trust store by then.
             ctx.tls_client(spec.tls, _ALPN)
 
     async def close(self) -> None:
         await self._pool.close()
+        await self._stub.close()
 
     async def ask_all(self) -> bool:
-        """Start the requests in their order, `parallel` at a time, and the subscriptions beside them. True
-        where all had a response, and as many messages as they wanted."""
+        """Look names up; then start the requests in their order, `parallel` at a time, and the
+        subscriptions beside them. True where all had a response, and as many messages as they wanted."""
+        for lookup in self._spec.lookups:
+            await self._look_up(lookup)
         gate = asyncio.Semaphore(self._spec.parallel)
         async with asyncio.TaskGroup() as group:
             for subscription in self._spec.subscriptions:
                 group.create_task(self._subscribe(subscription))
             for request in self._spec.requests:
                 await gate.acquire()
+                await self._next_turn()
                 group.create_task(self._ask(request)).add_done_callback(lambda _: gate.release())
         return not self._failed
+
+    async def _look_up(self, lookup: Lookup) -> None:
+        await asyncio.sleep(lookup.after_ns / 1e9)
+        try:
+            await self._stub.ask(Question(lookup.name, lookup.type))
+        except NetlabError as error:
+            self._fail(lookup.name, str(error))
+
+    async def _next_turn(self) -> None:
+        """Requests begin in step with the clock, however long each takes to start."""
+        now = self._ctx.now()
+        await asyncio.sleep(max(0.0, self._due - now))
+        self._due = max(self._due, now) + self._spec.interval_ns / 1e9
 
     async def _subscribe(self, subscription: Subscription) -> None:
         manner = Manner(self._own_headers, self._spec.tls)

@@ -23,7 +23,7 @@ from netlab.proto.dns_edns import Subnet, subnet_of
 async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
     """Until the role is stopped. Raises LabError where the port is taken."""
     resolver = _Resolver(spec, ctx)
-    async with dns_server(ctx, spec.listen, resolver.answer, hosts) as port:
+    async with dns_server(ctx, spec.listen, resolver.answer, hosts, dot=spec.dot, doh=spec.doh) as port:
         ctx.ready(port, roots=list(spec.roots))
         await ctx.stopped()
 

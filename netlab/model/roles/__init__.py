@@ -11,7 +11,7 @@ from netlab.model.roles.balancer import BalancerSpec
 from netlab.model.roles.balancing import Algorithm, Balanced, Health, Passive, Server
 from netlab.model.roles.cdn import CacheKey, CdnSpec
 from netlab.model.roles.client import ClientSpec, Request, Subscription
-from netlab.model.roles.dns import NameserverSpec, Record, ResolverSpec, Zone
+from netlab.model.roles.dns import DnsClient, Lookup, NameserverSpec, Record, RecordType, ResolverSpec, Zone
 from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.others import CommandSpec, DatagramsSpec, OcspSpec
 from netlab.model.roles.proxy import ProxySpec, Route, Sticky
@@ -48,9 +48,11 @@ __all__ = [
     "CommandSpec",
     "DatabaseSpec",
     "DatagramsSpec",
+    "DnsClient",
     "Health",
     "Hedge",
     "HttpVersion",
+    "Lookup",
     "NameserverSpec",
     "OcspSpec",
     "Passive",
@@ -60,6 +62,7 @@ __all__ = [
     "Quic",
     "RateLimit",
     "Record",
+    "RecordType",
     "Request",
     "Resilience",
     "ResolverSpec",

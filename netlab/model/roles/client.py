@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
+from netlab.model.roles.dns import DnsClient, Lookup
 from netlab.model.roles.jwt import TokenFault
 from netlab.model.roles.resilience import Resilience
 from netlab.model.roles.spec import HttpVersion, Spec
@@ -60,23 +61,28 @@ class Subscription(Spec):
 
 
 class ClientSpec(Spec):
-    """Asks URLs, `parallel` at a time, and gets what channels say. Without either it waits for a scenario.
+    """Asks URLs, `parallel` at a time, one every `interval` at most, and gets what channels say. Without
+    either it waits for a scenario.
 
     `bearer`: send `Authorization: Bearer` with a token that the lab signs for this subject.
     `bearer_fault`: the token is bad in this way, for showing what a proxy does.
     `pool`: connections are kept and used again within these limits. `tls`: for requests that say nothing.
     `resilience`: timeouts, retries and more for every request; `host:port` of its URL is its upstream.
-    `https_records`: ask the DNS for these too, as browsers do, which tell of HTTP/3 before any response.
+    `dns`: how names are looked up. `lookups`: names to look up, before all else. `https_records`: ask the
+    DNS for these too, as browsers do, which tell of HTTP/3 before any response.
     """
 
     kind: Literal["client"] = "client"
     requests: tuple[Request, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     parallel: Annotated[int, Field(ge=1)] = 1
+    interval_ns: DurationNs = Field(0, alias="interval")
     bearer: str = ""
     bearer_fault: TokenFault = "none"
     user_agent: str = "netlab-client"
     tls: TlsClient = TlsClient()
     pool: Pool = Pool()
     resilience: Resilience = Resilience()
+    dns: DnsClient = DnsClient()
+    lookups: tuple[Lookup, ...] = ()
     https_records: StrictBool = False

@@ -9,6 +9,29 @@ from pydantic import Field, StrictBool
 from netlab.model.roles.spec import Port, Spec
 from netlab.model.units import DurationNs
 
+
+class DnsClient(Spec):
+    """How a client asks its resolvers. `protocol`: over UDP (and TCP for what is too long), TCP, TLS (RFC
+    7858) or HTTPS (RFC 8484); a resolver serves the last two with `dot` and `doh`. `resolvers`: addresses,
+    in place of the node's; `port`: theirs, for UDP and TCP. `search`: domains in which short names are
+    looked for; a name with `ndots` dots or more is first taken as it is.
+    """
+
+    protocol: Literal["udp", "tcp", "tls", "https"] = "udp"
+    resolvers: tuple[str, ...] = ()
+    port: Port = 53
+    search: tuple[str, ...] = ()
+    ndots: Annotated[int, Field(ge=0, le=15)] = 1
+
+
+class Lookup(Spec):
+    """A question that a client asks its resolver, `after` the answer before; nothing of it is remembered."""
+
+    name: str
+    type: Annotated[str, Field(pattern=r"^[A-Z0-9]+$")] = "A"
+    after_ns: DurationNs = Field(0, alias="after")
+
+
 RecordType = Literal[
     "A",
     "AAAA",
@@ -38,7 +61,8 @@ class ResolverSpec(Spec):
     `ecs`: tell name servers the network of who asks (RFC 7871), so that they can answer by its location.
     `minimise`: tell them no more of a name than they need (RFC 9156). `serve_stale`: where they don't
     answer, answers that are past their TTL by at most this are better than none (RFC 8767).
-    `dot`: serve DNS over TLS too (RFC 7858), on port 853; `doh`: over HTTPS (RFC 8484), on 443.
+    `dot`: serve DNS over TLS too (RFC 7858), on port 853; `doh`: over HTTPS (RFC 8484), on 443, `names`
+    being what its certificate carries besides the node's addresses.
     """
 
     kind: Literal["resolver"] = "resolver"
@@ -49,6 +73,7 @@ class ResolverSpec(Spec):
     serve_stale_ns: DurationNs = Field(0, alias="serve_stale")
     dot: StrictBool = False
     doh: StrictBool = False
+    names: tuple[str, ...] = ()
 
 
 class Record(Spec):
