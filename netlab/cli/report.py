@@ -8,78 +8,68 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlab.errors import InputError
 
 if TYPE_CHECKING:
+    from netlab.report.exports import Kind
     from netlab.scenarios.outcome import Outcome
 
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run directory that `netlab trace` wrote.", metavar="RUN")],
     json: Annotated[bool, typer.Option("--json", help="Print data instead of text.")] = False,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the page with every view into FILE.", metavar="FILE")
-    ] = None,
-    har: Annotated[
-        Path | None, typer.Option(help="Write the client's requests (HAR 1.2) into FILE.", metavar="FILE")
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write spans.csv and hops.csv into DIR.", metavar="DIR")
-    ] = None,
-    svg: Annotated[
-        Path | None, typer.Option(help="Write waterfall-REQUEST.svg into DIR.", metavar="DIR")
+    html: Annotated[bool, typer.Option("--html", help="Write the page with every view.")] = False,
+    har: Annotated[bool, typer.Option("--har", help="Write the clients' requests as HAR 1.2.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Write requests, spans and hops as CSV.")] = False,
+    svg: Annotated[bool, typer.Option("--svg", help="Write waterfalls of the requests as SVG.")] = False,
+    requests: Annotated[
+        bool, typer.Option("--requests", help="Write each request's spans and hops as JSON.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write: a directory, or - for stdout; else RUN.", metavar="DIR"),
     ] = None,
 ) -> None:
     """Show a run again: it is computed anew from the capture in RUN. Needs no root.
 
-    With an option that names a file or directory, that is written, and nothing is shown.
+    With options that write, their files go into RUN, and nothing is shown: report.html; requests.har;
+    requests.csv, spans.csv and hops.csv; requests.svg, or one for each phase of the scenario, and a waterfall
+    for each request that the scenario follows; requests.json.
 
-    Exit codes: 0 done, 1 a request of the run failed, 2 the directory can't be read, or a file written.
+    Exit codes: 0 done, 1 a request of the run failed, 2 the directory can't be read, a file can't be written,
+    or the run has no requests to write.
     """
     from netlab.scenarios.outcome import outcome
 
+    choices: dict[Kind, bool] = {"html": html, "har": har, "csv": csv, "svg": svg, "requests": requests}
+    wanted = [kind for kind, chosen in choices.items() if chosen]
     found = outcome(run)
-    wanted = Exports(html, har, csv, svg)
-    if not any(wanted):
+    if wanted:
+        from netlab.report.exports import exports
+
+        _write_all(exports(str(found.folder), found.recording, found.findings, wanted), out or run)
+    elif out is not None:
+        raise InputError("--out: nothing to write", "add --html, --har, --csv, --svg or --requests")
+    else:
         show(found, json=json)
+
+
+def _write_all(files: Iterator[tuple[str, str]], out: Path) -> None:
+    if str(out) != "-":
+        for name, content in files:
+            _write(out / name, content)
         return
-    for path, content in wanted.contents(found):
-        _write(path, content)
-
-
-class Exports(NamedTuple):
-    """Where the user wants what."""
-
-    html: Path | None
-    har: Path | None
-    csv: Path | None
-    svg: Path | None
-
-    def contents(self, found: Outcome) -> Iterator[tuple[Path, str]]:
-        """The files, each with its text. Raises InputError where the run has nothing for one."""
-        from netlab.report import har
-        from netlab.report.html import timeline
-        from netlab.report.html.page import page
-
-        variants = found.findings.trace.variants if found.findings.trace is not None else ()
-        if self.html is not None:
-            yield self.html, page(str(found.folder), found.recording, found.findings)
-        if any((self.har, self.csv, self.svg)) and not variants:
-            cause = f"{found.folder}: the scenario {found.run.scenario} follows no single request"
-            raise InputError(cause, "use --html, --json, or a run of the scenario rest")
-        if self.har is not None:
-            yield self.har, jsonlib.dumps(har.har(variants), indent=2, ensure_ascii=False) + "\n"
-        if self.csv is not None:
-            yield self.csv / "spans.csv", har.spans_csv(variants)
-            yield self.csv / "hops.csv", har.hops_csv(variants)
-        for number, variant in enumerate(variants if self.svg is not None else (), 1):
-            name = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in variant.name)
-            assert self.svg is not None
-            yield self.svg / f"waterfall-{name or number}.svg", timeline.standalone(variant)
+    made = list(files)
+    if len(made) > 1:
+        names = ", ".join(name for name, _ in made)
+        raise InputError(f"--out -: stdout has room for one file, not {names}", "give a directory")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the files are
+    sys.stdout.write(made[0][1])
 
 
 def _write(path: Path, content: str) -> None:
@@ -87,7 +77,7 @@ def _write(path: Path, content: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", "give another path") from error
+        raise InputError(f"{path}: {error.strerror}", "give another directory with --out") from error
     typer.echo(path)
 
 

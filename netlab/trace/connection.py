@@ -23,7 +23,7 @@ from netlab.trace.carriage import Carriage
 from netlab.trace.leg import View, tcp_views
 from netlab.trace.message import Exchange, http_exchanges
 from netlab.trace.packet import Packet, Socket, packets_of
-from netlab.trace.round_trips import Moment, RoundTrips, Spoken, first_wait, round_trips
+from netlab.trace.round_trips import Moment, RoundTrips, Spoken, Turn, first_wait, round_trips, turns
 from netlab.trace.silent import silent_frames
 from netlab.trace.streams import Http2Dialogue, Http3Dialogue, http2_dialogue, http3_dialogue
 
@@ -168,6 +168,14 @@ class Connection:
             for one in self.packets
             if one.speaks and one.number not in silent
         )
+
+    @cached_property
+    def _turns(self) -> tuple[Turn, ...]:
+        return turns(self.spoken, first_wait(self.spoken))
+
+    def trips(self, start_ns: int, end_ns: int) -> int:
+        """Waits for the server that ended after `start_ns` and until `end_ns`. At the client's interface."""
+        return sum(start_ns < one.answered.time_ns <= end_ns for one in self._turns)
 
     @cached_property
     def _silent(self) -> frozenset[int]:

@@ -16,13 +16,14 @@ def hop_table(passages: Sequence[Passage], run: Run, click_ns: int) -> tuple[Hop
     request: list[Hop] = []
     response: list[Hop] = []
     for before, passage in zip((None, *passages[:-1]), passages, strict=True):
-        request += _crossing(passage.crossing, "request", _new_leg(before, passage), run, click_ns)
+        request += crossing(passage.crossing, "request", _new_leg(before, passage), run, click_ns)
     for passage in reversed(passages):
-        response += _crossing(passage.returning, "response", _answer(passage), run, click_ns)
+        response += crossing(passage.returning, "response", _answer(passage), run, click_ns)
     return (*request, *response)
 
 
-def _crossing(journey: Journey, direction: str, begins: str, run: Run, click_ns: int) -> Iterator[Hop]:
+def crossing(journey: Journey, direction: str, begins: str, run: Run, click_ns: int) -> Iterator[Hop]:
+    """A hop for each interface of a packet's journey. `begins`: what is said of the first."""
     before: Packet | None = None
     for packet in journey:
         change = begins if before is None else _change(before, packet, run)

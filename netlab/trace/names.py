@@ -13,6 +13,7 @@ from netlab.trace.run import Run
 from netlab.trace.story import Span
 
 _PORT = 53
+_EVER = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,14 @@ class Lookup:
     answered: Packet
 
 
-def lookups(joined: Network, node: str, start_ns: int, end_ns: int) -> tuple[Lookup, ...]:
-    """What `node` asked over UDP between the two times and got an answer to, by time of the question."""
+def lookups(
+    packets: Iterable[Packet], node: str, start_ns: int = 0, end_ns: int = _EVER
+) -> tuple[Lookup, ...]:
+    """What `node` asked over UDP between the two times and got an answer to, by time of the question.
+    `packets` by time."""
     asked: dict[tuple[object, ...], tuple[str, Packet]] = {}
     found = []
-    for packet in joined.packets:
+    for packet in packets:
         if packet.frame.node != node or not start_ns <= packet.time_ns <= end_ns:
             continue
         message = _message(packet)
@@ -61,7 +65,7 @@ def dns_spans(joined: Network, run: Run, node: str, host: str, window: tuple[int
 
     Nothing where the name wasn't looked up: it was in /etc/hosts, or is an address.
     """
-    own = [one for one in lookups(joined, node, *window) if one.name == host.lower().rstrip(".")]
+    own = [one for one in lookups(joined.packets, node, *window) if one.name == host.lower().rstrip(".")]
     if not own:
         return ()
     top = _span("DNS", node, own, 0)
@@ -71,7 +75,7 @@ def dns_spans(joined: Network, run: Run, node: str, host: str, window: tuple[int
     addresses = run.nodes[resolver].addresses if resolver in run.nodes else ()
     theirs = [
         one
-        for one in lookups(joined, resolver, top.start_ns, top.end_ns)
+        for one in lookups(joined.packets, resolver, top.start_ns, top.end_ns)
         if one.asked.src.address in addresses
     ]
     servers = dict.fromkeys(one.server for one in theirs)
@@ -86,10 +90,10 @@ def _span(name: str, node: str, found: list[Lookup], depth: int) -> Span:
     start = min(one.asked.time_ns for one in found)
     end = max(one.answered.time_ns for one in found)
     frames = sorted({number for one in found for number in (one.asked.number, one.answered.number)})
-    return Span(name, node, start, end, _turns(found), tuple(frames), depth)
+    return Span(name, node, start, end, turns_of(found), tuple(frames), depth)
 
 
-def _turns(found: Iterable[Lookup]) -> int:
+def turns_of(found: Iterable[Lookup]) -> int:
     """Round trips: questions that were asked while another one was open cost none of their own."""
     turns, open_until = 0, -1
     for one in found:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from netlab.report.har import har
+from netlab.trace.client_requests import client_requests
 from tests.kit.browser import Page, browser
-from tests.kit.html_run import HOSTILE, written
+from tests.kit.har_rules import faults
+from tests.kit.html_run import HOSTILE, recorded, written
 
 pytestmark = pytest.mark.needs("chromium")
 VIEWS = ("claims", "map", "waterfall", "ladder", "plots", "packets")
@@ -92,3 +97,37 @@ def test_every_view_by_click_by_keyboard_in_both_schemes_and_on_paper(file: Path
             return page.errors
 
     assert asyncio.run(drive()) == []
+
+
+# Chromium's network panel, and what it makes of a HAR: its own modules, in its own page.
+DEVTOOLS = "devtools://devtools/bundled/devtools_app.html"
+_IMPORTED = """import('./models/har/har.js').then(({HARFormat, Importer}) =>
+  Importer.Importer.requestsFromHARLog(new HARFormat.HARRoot(%s).log).map(one => ({
+    url: one.url(), method: one.requestMethod, status: one.statusCode, duration: one.duration * 1000,
+    type: one.mimeType, sent: one.requestHeaders().length, told: one.responseHeaders.length,
+    size: one.resourceSize, address: one.remoteAddress(),
+  })))"""
+
+
+def test_chromiums_network_panel_imports_the_har(tmp_path: Path) -> None:
+    read, findings = recorded(tmp_path)
+    assert findings.trace is not None
+    document = har(client_requests(read), {one.trace_id: one.name for one in findings.trace.variants})
+    assert faults(document) == []
+
+    async def imported() -> list[dict[str, Any]]:
+        async with browser(DEVTOOLS) as page:
+            await page.until("document.readyState === 'complete'")
+            found: list[dict[str, Any]] = await page.promised(_IMPORTED % json.dumps(document))
+            return found
+
+    entries = document["log"]["entries"]
+    shown = asyncio.run(imported())
+    assert len(shown) == len(entries) == 3
+    for one, entry in zip(shown, entries, strict=True):
+        assert one["url"] == entry["request"]["url"], one
+        assert (one["method"], one["status"]) == ("GET", 200)
+        assert one["duration"] == pytest.approx(entry["time"], abs=0.1)
+        assert one["sent"] == len(entry["request"]["headers"])
+        assert one["told"] == len(entry["response"]["headers"])
+        assert one["size"] == entry["response"]["content"]["size"] > 0

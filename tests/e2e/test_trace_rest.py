@@ -17,6 +17,7 @@ import pytest
 from netlab.decode.frame import frames, headers
 from netlab.model.find import find
 from tests.e2e.conftest import NETLAB, Done, Lab
+from tests.kit.har_rules import faults
 from tests.kit.poll import poll_until
 
 pytestmark = pytest.mark.needs("postgres")
@@ -88,10 +89,17 @@ def test_it_prints_the_story_and_takes_its_lab_down(traced: Traced) -> None:
 
 
 def test_the_page_is_beside_the_data_and_can_be_made_again(traced: Traced) -> None:
-    again = traced.folder.parent / "again.html"
-    done = traced.lab.netlab("report", str(traced.folder), "--html", str(again))
+    there = traced.folder.parent / "again"
+    done = traced.lab.netlab("report", str(traced.folder), "--html", "--har", "--csv", "--out", str(there))
     assert done.status == 0, done
-    assert again.read_text() == (traced.folder / "report.html").read_text()
+    assert (there / "report.html").read_text() == (traced.folder / "report.html").read_text()
+    assert faults(json.loads((there / "requests.har").read_text())) == []
+    assert {path.name for path in there.glob("*.csv")} == {"requests.csv", "spans.csv", "hops.csv"}
+    alone = traced.lab.netlab("report", str(traced.folder), "--har", "--out", "-")
+    assert [one["comment"] for one in alone.json()["log"]["entries"]] == ["direct", "miss", "hit"]
+    several = traced.lab.netlab("report", str(traced.folder), "--csv", "--out", "-")
+    assert several.status == 2
+    assert "room for one file" in several.stderr
 
 
 def test_every_number_points_to_a_packet_that_says_so(traced: Traced) -> None:

@@ -54,6 +54,14 @@ class Page:
         assert "exceptionDetails" not in found, (expression, found)
         return found["result"].get("value")
 
+    async def promised(self, expression: str) -> Any:
+        """What the promise brings."""
+        found = await self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in found, (expression[:200], found)
+        return found["result"].get("value")
+
     async def until(self, expression: str) -> None:
         async with asyncio.timeout(DEADLINE_S):
             while not await self.value(expression):  # noqa: ASYNC110 - the page has no event for it
@@ -98,8 +106,8 @@ def chromium() -> str | None:
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Page]:
-    """A browser of its own, without a network; it ends with the context."""
+async def browser(url: str = "about:blank") -> AsyncIterator[Page]:
+    """A browser of its own, without a network, that shows `url`; it ends with the context."""
     program = chromium()
     assert program is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -113,7 +121,7 @@ async def browser() -> AsyncIterator[Page]:
             port, path = await _port(Path(profile) / "DevToolsActivePort")
             async with websockets.connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as root:
                 made = Page(root)
-                target = (await made.call("Target.createTarget", url="about:blank"))["targetId"]
+                target = (await made.call("Target.createTarget", url=url))["targetId"]
                 address = f"ws://127.0.0.1:{port}/devtools/page/{target}"
                 async with websockets.connect(address, max_size=None) as socket:
                     yield Page(socket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,8 +19,9 @@ from netlab.trace.leg import Leg, Network
 from netlab.trace.parts import Part, Span, cut
 from netlab.trace.run import Run
 
-_WHOLE = 400  # packets with all their bytes: about 3 kB each
-_OF_A_CLAIM = 6
+_MOST = 2000  # packets that are thought of
+_ROOM = 1_500_000  # characters for packets with all layers and bytes, about 3,000 each
+_SHOWN_OF_A_CLAIM = 6  # packets that are a click away
 _DEEP = 1500  # packets of a connection at an interface that are decoded up to layer 7
 _PARTS = 12  # above the transport, of one packet
 _LONG = 600  # of a field's text
@@ -62,27 +64,20 @@ def _flow(found: Headers | None) -> str:
 
 
 def chosen(findings: Findings, joined: Network) -> list[int]:
-    """The packets that the page has whole: of hops, spans and claims, and their sightings elsewhere."""
-    wanted: dict[int, None] = {}
-    for variant in findings.trace.variants if findings.trace is not None else ():
-        wanted |= dict.fromkeys(hop.frame for hop in variant.hops)
-    evidence = [
-        number
-        for claim in findings.claims
-        for some in claim.evidence.values()
-        for number in some[:_OF_A_CLAIM]
-    ]
-    spans = [
-        number
-        for variant in (findings.trace.variants if findings.trace is not None else ())
-        for span in variant.spans
-        for number in span.frames[:_OF_A_CLAIM]
-    ]
-    rows = [number for table in findings.tables for row in table.rows for number in row.evidence[:1]]
-    for number in (*evidence, *spans, *rows):
-        journey = joined.journey_of.get(number)
-        wanted |= dict.fromkeys([packet.number for packet in journey] if journey else [number])
-    return list(wanted)[:_WHOLE]
+    """The packets that a page wants whole, what views need first: hops of requests, evidence of claims, spans
+    and tables; then the sightings of all these elsewhere."""
+    variants = findings.trace.variants if findings.trace is not None else ()
+    wanted = dict.fromkeys(hop.frame for variant in variants for hop in variant.hops)
+    evidence = [some for claim in findings.claims for some in claim.evidence.values()]
+    spans = [span.frames for variant in variants for span in variant.spans]
+    rows = [row.evidence for table in findings.tables for row in table.rows]
+    for frames in (*evidence, *spans, *rows):
+        wanted |= dict.fromkeys(frames[:_SHOWN_OF_A_CLAIM])
+    for frames in (*evidence, *spans):
+        wanted |= dict.fromkeys(frames)
+    for number in list(wanted):
+        wanted |= dict.fromkeys(packet.number for packet in joined.journey_of.get(number, ()))
+    return list(wanted)[:_MOST]
 
 
 def decoded(joined: Network, legs: Iterable[Leg], wanted: set[int], keys: KeyLog) -> Deep:
@@ -105,18 +100,23 @@ def decoded(joined: Network, legs: Iterable[Leg], wanted: set[int], keys: KeyLog
 def whole(
     frames: Sequence[Frame], numbers: Iterable[int], known: Deep, run: Run
 ) -> dict[str, dict[str, Any]]:
-    """Frame number ─► its bytes (base64), a line of what it says, and its layers from 7 to 1."""
+    """Frame number ─► its bytes (base64), a line of what it says, and its layers from 7 to 1; of the first of
+    `numbers` for which there is room."""
     by_number = {frame.number: frame for frame in frames}
-    made = {}
+    made: dict[str, dict[str, Any]] = {}
+    room = _ROOM
     for number in numbers:
         frame = by_number.get(number)
-        if frame is not None:
-            found = dissect(frame, known)
-            made[str(number)] = {
-                "bytes": b64encode(frame.data).decode(),
-                "says": found.summary,
-                "layers": stack(found, run),
-            }
+        if frame is None:
+            continue
+        found = dissect(frame, known)
+        one = {
+            "bytes": b64encode(frame.data).decode(), "says": found.summary, "layers": stack(found, run),
+        }  # fmt: skip
+        room -= len(json.dumps(one, ensure_ascii=False, separators=(",", ":")))
+        if room < 0:
+            break
+        made[str(number)] = one
     return made
 
 

@@ -6,12 +6,14 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from netlab.model.event import Event
-from netlab.report.html import ladder, packets, plots, timeline, topology_map
+from netlab.report.html import ladder, packets, panel, plots, timeline, topology_map
 from netlab.report.html.markup import Markup, data, el, frames, joined
 from netlab.trace.claim import Claim
+from netlab.trace.client_requests import ClientRequest, client_requests
 from netlab.trace.findings import Findings
 from netlab.trace.leg import Leg, network
 from netlab.trace.packet import packets_of
@@ -20,6 +22,7 @@ from netlab.trace.story import Variant
 from netlab.trace.table import Cell, Table
 
 _EVENTS = 300  # of one request
+_PANELS = 12  # parts of the scenario whose requests are drawn
 _VIEWS = {
     "claims": "Claims", "map": "Map", "waterfall": "Waterfall", "ladder": "Ladder", "plots": "Plots",
     "packets": "Packets",
@@ -36,15 +39,14 @@ def page(folder: str, read: Recording, findings: Findings) -> str:
     legs = ladder.chosen(all_of, numbers)
     start = variants[0].click_ns if variants else read.frames[0].time_ns if read.frames else run.started_ns
     deep = packets.decoded(all_of, legs, set(numbers), read.keys)
+    whole = packets.whole(read.frames, numbers, deep, run)
     own = _by_variant(variants, all_of.legs + all_of.flows)
     views = {
         "claims": joined(
             [_claims(findings.claims), *map(_table, findings.tables), *_failed(findings.failed)]
         ),
         "map": _map(read, first, variants),
-        "waterfall": joined(
-            [_waterfall(one) for one in variants] or [_none("request is followed hop by hop")]
-        ),
+        "waterfall": joined([*map(_waterfall, variants), *_panels(read)]),
         "ladder": joined(
             [
                 _folded(one.name, ladder.drawing(all_of, own[one.name], one.click_ns, one.name, deep))
@@ -56,11 +58,11 @@ def page(folder: str, read: Recording, findings: Findings) -> str:
             ]
         ),
         "plots": joined([_folded(_name(leg), plots.drawings(leg, all_of, read.events)) for leg in legs]),
-        "packets": _packets(),
+        "packets": _packets(len(whole), len(read.frames)),
     }
     blocks = {
         "packets-all": packets.columns(read.frames, all_of, start),
-        "packets-whole": packets.whole(read.frames, numbers, deep, run),
+        "packets-whole": whole,
         "requests": [_request(one, read.events) for one in variants],
         "run": {"folder": folder, "file": run.capture.file},
     }
@@ -137,8 +139,19 @@ def _folded(title: str, *inside: Markup) -> Markup:
     return el("details", el("summary", title), el("div", *inside, class_="scroll"), open="open")
 
 
-def _none(what: str) -> Markup:
-    return el("p", f"In this scenario no {what}; see the ladder and the plots of its connections.")
+def _panels(read: Recording) -> list[Markup]:
+    """Of the clients' requests, one for each phase of the scenario."""
+    requests = client_requests(read)
+    if not requests:
+        return [el("p", "No client asked for anything over HTTP: see the ladder and the plots.")]
+    phases = [(phase, list(some)) for phase, some in groupby(requests, lambda one: one.phase)]
+    made = [_folded(_said(phase, some), panel.drawing(some, phase)) for phase, some in phases[:_PANELS]]
+    left = len(phases) - len(made)
+    return [*made, *([el("p", f"{left} more parts of the scenario: `netlab report --svg`.")] if left else [])]
+
+
+def _said(phase: str, some: Sequence[ClientRequest]) -> str:
+    return f"{phase or 'the requests of clients'}: {len(some)} request{'s' if len(some) > 1 else ''}"
 
 
 def _claims(claims: Sequence[Claim]) -> Markup:
@@ -199,14 +212,18 @@ def _waterfall(variant: Variant) -> Markup:
     return _folded(title, timeline.drawing(variant))
 
 
-def _packets() -> Markup:
+def _packets(whole: int, every: int) -> Markup:
+    said = (
+        f"{whole} of {every} packets are in this page with all layers and bytes: those of hops, claims, "
+        "spans and tables, and their sightings elsewhere as far as there is room."
+    )
     find = el(
         "label",
         "show packets with ",
         el("input", id="find", type="search", placeholder="node, address, SYN …"),
     )
     rows = el("div", el("div", id="rows"), id="list", tabindex="0", role="listbox", aria_label="packets")
-    return joined([el("p", find, el("output", id="count")), rows])
+    return joined([el("p", said), el("p", find, el("output", id="count")), rows])
 
 
 def _request(variant: Variant, events: Sequence[Event]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from netlab.report.har import har, hops_csv, spans_csv
+from netlab.report.csv_tables import hops_csv, spans_csv
 from netlab.report.html import ladder, plots, timeline, topology_map
 from netlab.report.html.markup import data, el
 from netlab.report.html.page import page
@@ -24,8 +24,6 @@ from netlab.trace.recording import Recording
 from netlab.trace.story import Variant
 from tests.kit.html_run import HOSTILE, recorded
 from tests.kit.story import Story
-
-TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 
 
 @pytest.fixture(scope="module")
@@ -159,18 +157,6 @@ def test_throughput_and_thinning_keep_what_counts() -> None:
     assert len(thin) <= 500
     assert max(thin, key=lambda one: one[1]) == (777.0, 100.0)
     assert thin == sorted(thin)
-
-
-def test_har_timings_add_up(told: tuple[Recording, Findings]) -> None:
-    log = har(variants_of(told))["log"]
-    assert log["version"] == "1.2"
-    sent = {one["name"]: one["value"] for one in log["entries"][0]["request"]["headers"]}
-    assert TRACEPARENT.fullmatch(sent["traceparent"]), sent
-    assert [one["response"]["status"] for one in log["entries"]] == [200, 200, 200]
-    for entry in log["entries"]:
-        parts = {name: value for name, value in entry["timings"].items() if name != "ssl"}
-        assert sum(max(value, 0) for value in parts.values()) == pytest.approx(entry["time"])
-        assert all(value >= 0 or value == -1 for value in entry["timings"].values()), entry["timings"]
 
 
 def test_csv_has_a_line_for_each(told: tuple[Recording, Findings]) -> None:
