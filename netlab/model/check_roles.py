@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from netlab.model.check_addresses import Owners
+from netlab.model.check_commands import check_command
 from netlab.model.draft import Draft
 from netlab.model.resolve import Resolved
 from netlab.model.roles import (
@@ -23,6 +24,7 @@ from netlab.model.roles import (
     ResolverSpec,
     RoleSpec,
 )
+from netlab.model.roles.jwt import Jwt
 from netlab.model.suggest import nearest
 from netlab.model.topology import Node
 from netlab.model.yaml import Path
@@ -45,6 +47,8 @@ def check_roles(draft: Draft, resolved: Resolved, owners: Owners) -> None:
             if isinstance(spec, ResolverSpec):
                 for root, text in enumerate(spec.roots):
                     check.host((*path, "roots", root), text, DNS_PORT)
+            if isinstance(spec, CommandSpec):
+                check_command(draft, path, spec, resolved.nodes)
             if isinstance(spec, NameserverSpec):
                 check.zones(path, spec)
 
@@ -65,6 +69,8 @@ def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:
         case ProxySpec():
             for number, route in enumerate(spec.routes):
                 yield from _balanced(("routes", number), route)
+            if isinstance(spec.jwt, Jwt) and spec.jwt.jwks is not None:
+                yield ("jwt", "jwks", "upstream"), spec.jwt.jwks.upstream
         case _:
             return
 

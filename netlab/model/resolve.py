@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netlab.model.check_commands import with_configs
 from netlab.model.draft import Draft
 from netlab.model.entries import INTERFACE, NodeEntry
 from netlab.model.link_entries import LinkEntry
 from netlab.model.resolve_links import resolve_link
+from netlab.model.roles import CommandSpec
 from netlab.model.suggest import nearest
 from netlab.model.topology import Endpoint, Forwarding, Interface, Link, Node, Pat, StaticRoute
 from netlab.model.yaml import Path
@@ -40,7 +42,14 @@ def resolve(draft: Draft) -> Resolved:
             resolved.links.append(resolve_link(draft, ("links", index), entry, pair))
             resolved.link_paths.append(("links", index))
     for name, node in draft.entry.nodes.items():
-        resolved.nodes[name] = _node(node, ends.ports.get(name, ()))
+        made = _node(node, ends.ports.get(name, ()))
+        roles = tuple(
+            with_configs(draft, ("nodes", name, "roles", index), spec)
+            if isinstance(spec, CommandSpec)
+            else spec
+            for index, spec in enumerate(made.roles)
+        )
+        resolved.nodes[name] = made.model_copy(update={"roles": roles})
     return resolved
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from netlab.errors import InputError
+from netlab.model.placeholders import fill
 from netlab.model.roles import (
     AppSpec,
     Balanced,
     BalancerSpec,
     CdnSpec,
+    CommandSpec,
     DatagramsSpec,
     NameserverSpec,
     ProxySpec,
@@ -18,6 +20,7 @@ from netlab.model.roles import (
     RoleSpec,
     Server,
 )
+from netlab.model.roles.jwt import Jwt
 from netlab.model.topology import Address, Topology
 from netlab.plan.routes import CONNECTED, UNREACHABLE, Routes
 
@@ -84,14 +87,20 @@ class Names:
                 routes = tuple(
                     route.model_copy(update=self._balanced(caller, route)) for route in spec.routes
                 )
-                return spec.model_copy(update={"routes": routes})
+                return spec.model_copy(update={"routes": routes, "jwt": self._jwt(caller, spec.jwt)})
             case ResolverSpec():
                 roots = tuple(self.address(caller, root) for root in spec.roots)
                 return spec.model_copy(update={"roots": roots})
-            case NameserverSpec():
-                return self._nameserver(caller, spec)
+            case NameserverSpec() | CommandSpec():
+                return self._texts(caller, spec)
             case _:
                 return spec
+
+    def _jwt(self, caller: str, jwt: bool | Jwt) -> bool | Jwt:
+        if isinstance(jwt, bool) or jwt.jwks is None:
+            return jwt
+        found = jwt.jwks.model_copy(update={"upstream": self.upstream(caller, jwt.jwks.upstream)})
+        return jwt.model_copy(update={"jwks": found})
 
     def _balanced(self, caller: str, spec: Balanced) -> dict[str, tuple[str | Server, ...]]:
         found = (
@@ -101,6 +110,24 @@ class Names:
             for one in spec.upstreams
         )
         return {"upstreams": tuple(found)}
+
+    def _texts(self, caller: str, spec: NameserverSpec | CommandSpec) -> RoleSpec:
+        """Where names are within what users write as text."""
+        if isinstance(spec, NameserverSpec):
+            return self._nameserver(caller, spec)
+        return self._command(caller, spec)
+
+    def _command(self, caller: str, spec: CommandSpec) -> CommandSpec:
+        def filled(text: str) -> str:
+            return fill(text, lambda name: self.address(caller, name) if name in self.addresses else None)
+
+        return spec.model_copy(
+            update={
+                "argv": tuple(filled(word) for word in spec.argv),
+                "env": {name: filled(text) for name, text in spec.env.items()},
+                "files": {name: filled(text) for name, text in spec.files.items()},
+            }
+        )
 
     def _nameserver(self, caller: str, spec: NameserverSpec) -> NameserverSpec:
         zones = tuple(

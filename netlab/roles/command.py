@@ -8,8 +8,10 @@ import signal
 from collections.abc import Mapping
 
 from netlab.errors import HostError
+from netlab.model.placeholders import DIRECTORY, fill
 from netlab.model.roles import CommandSpec
 from netlab.net.context import RoleContext
+from netlab.net.program_files import program_directory
 
 _POLL_S = 0.02
 _OWN_DESCRIPTOR = "/proc/self/fd/"
@@ -19,9 +21,16 @@ _TERM_S = 1.5  # before SIGKILL; the process body gives three seconds in all
 async def serve(spec: CommandSpec, ctx: RoleContext) -> None:
     """Run the program until it ends or the role is told to stop. Its exit status is the role's.
 
-    Raises HostError (exit 127) where the program is missing or may not be run.
+    Raises HostError (exit 127) where the program is missing or may not be run, LabError where there is no
+    room for its files.
     """
-    process = await _start(spec)
+    keylog = os.environ.get("SSLKEYLOGFILE", "")
+    number = keylog.removeprefix(_OWN_DESCRIPTOR) if keylog.startswith(_OWN_DESCRIPTOR) else ""
+    with program_directory(ctx.launch, spec.files, number) as own:
+        await _run(await _start(spec, own), spec, ctx)
+
+
+async def _run(process: asyncio.subprocess.Process, spec: CommandSpec, ctx: RoleContext) -> None:
     ended = ctx.tasks.create_task(process.wait())
     told = ctx.tasks.create_task(ctx.stopped())
     starting = ctx.tasks.create_task(_ready(spec.ready_port, ctx))
@@ -38,11 +47,12 @@ async def serve(spec: CommandSpec, ctx: RoleContext) -> None:
     ctx.exit_status = _status(await ended, stopping=ctx.stopping)
 
 
-async def _start(spec: CommandSpec) -> asyncio.subprocess.Process:
+async def _start(spec: CommandSpec, own: dict[str, str]) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
-            *spec.argv,
-            env=os.environ | spec.env,
+            *(fill(word, own.get) for word in spec.argv),
+            env=os.environ | own | {name: fill(text, own.get) for name, text in spec.env.items()},
+            cwd=own[DIRECTORY],
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=_contract(os.environ),
         )

@@ -9,6 +9,9 @@ from pydantic import Field
 from netlab.model.roles.spec import Port, Spec, Upstream
 from netlab.model.units import DurationNs
 
+# No directories, and no hidden files.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+
 
 class OcspSpec(Spec):
     """Tells how the certificates of the lab's authority stand, over plain HTTP: an OCSP responder (RFC 6960;
@@ -34,9 +37,19 @@ class DatagramsSpec(Spec):
 
 
 class CommandSpec(Spec):
-    """Any program. It is ready when `ready_port` accepts TCP, or at once without one."""
+    """Any program. It is ready when `ready_port` accepts TCP, or at once without one.
+
+    It starts in a directory of its own, NETLAB_DIR, as a user without rights, who may bind any port. `files`
+    (name to text) and `config` (files beside the topology) are put there. `names`: it has a certificate of
+    the lab's authority for these: NETLAB_CERT (the chain), NETLAB_KEY, and NETLAB_PEM (both in one file).
+    NETLAB_TRUST is the lab's root. In `argv`, `env` and files `{{app-1}}` is the address of a node, and
+    `{{NETLAB_DIR}}` what that variable has. It is ended by SIGTERM.
+    """
 
     kind: Literal["command"] = "command"
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     env: dict[str, str] = Field({})
+    names: tuple[str, ...] = ()
+    files: dict[FileName, str] = Field({})
+    config: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     ready_port: Port | None = None
