@@ -1,0 +1,231 @@
+"""From packets at a balancer to its choices: which upstream got which request, and what each had in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from netlab.decode.frame import FIN, RST
+from netlab.scenarios.lb_stimulus import APP, CLIENT, CLIENTS, GOES, INSIDE, KILLED, LB, PROXY, PUBLIC
+from netlab.scenarios.measured import named
+from netlab.trace.connection import Connection, Span, connections
+from netlab.trace.recording import Recording
+from netlab.trace.round_trips import Moment
+
+SLACK_NS = 5_000_000  # what a balancer may know later, or earlier, than its interface shows
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A request that went to `app`, on a connection that begins at `start` and is held until `end`. `client`
+    asked for it; `name` without the phase."""
+
+    phase: str
+    name: str
+    client: str
+    app: str
+    start: Moment
+    end: Moment
+    answered: bool
+
+    def surely(self, at_ns: int) -> bool:
+        """Whether the upstream had it in hand then."""
+        return self.start.time_ns + SLACK_NS < at_ns < self.end.time_ns - SLACK_NS
+
+    def perhaps(self, at_ns: int) -> bool:
+        return self.start.time_ns - SLACK_NS < at_ns < self.end.time_ns + SLACK_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """What a phase with a dead upstream shows. `refused`: when attempts of clients' at it failed. `lost`:
+    names of requests that their client saw fail, `asked` of how many."""
+
+    refused: tuple[Moment, ...]
+    lost: tuple[str, ...]
+    asked: int
+
+    @property
+    def again(self) -> int:
+        """Attempts that began after the first failure was known, at the dead upstream."""
+        return sum(one.time_ns > self.refused[0].time_ns + SLACK_NS for one in self.refused)
+
+    @property
+    def lasted_ms(self) -> float:
+        """From the first failure to the last."""
+        return (self.refused[-1].time_ns - self.refused[0].time_ns) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a judge looks at. `addresses`: client ─► the address from which the balancer hears it, and a frame
+    that shows it. `failovers` by phase."""
+
+    members: tuple[str, ...]
+    choices: tuple[Choice, ...] = ()
+    addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    failovers: Mapping[str, Failover] = field(default_factory=dict)
+
+    def of(self, phase: str) -> tuple[Choice, ...]:
+        return tuple(one for one in self.choices if one.phase == phase)
+
+
+def seen_in(read: Recording) -> Seen:
+    """From the packets; from events only the requests' names, and which flows were health checks."""
+    reader = _Reader(read)
+    return Seen(
+        tuple(sorted(set(reader.apps.values()))),
+        tuple(sorted(reader.choices(), key=lambda one: one.start)),
+        reader.addresses(),
+        {phase: found for phase in KILLED if (found := reader.failover(phase)) is not None},
+    )
+
+
+class _Reader:
+    """The recording's connections, decoded once."""
+
+    def __init__(self, read: Recording) -> None:
+        self._run = read.run
+        self.apps = {
+            address: name
+            for name, node in read.run.nodes.items()
+            if name.startswith(APP)
+            for address in node.addresses
+        }
+        self._names = {trace: (one, name) for one in CLIENTS for trace, name in named(read, one).items()}
+        self._checks = {
+            (one.flow.local, one.flow.local_port)
+            for one in read.events
+            if one.event == "connect-start" and one.flow and one.data.get("purpose") == "health-check"
+        }
+        self._inside = self._calls(connections(read.frames_at(LB, INSIDE), read.keys))
+        self._proxied = self._calls(connections(read.frames_at(PROXY, "eth0"), read.keys))
+        self._outside = connections(read.frames_at(LB, PUBLIC), read.keys)
+        self._asked = connections(read.frames_at(CLIENT, "eth0"), read.keys)
+
+    def _calls(self, found: Iterable[Connection]) -> tuple[Connection, ...]:
+        return tuple(one for one in found if one.server.address in self.apps)
+
+    def _named(self, span: Span) -> tuple[str, str]:
+        return self._names.get(span.exchange.trace_id, ("", ""))
+
+    def choices(self) -> Iterator[Choice]:
+        for call in self._inside:
+            for span in call.requests:
+                client, name = self._named(span)
+                if name:
+                    phase, _, rest = name.partition("/")
+                    start, end = _held(call, span)
+                    app = self.apps[call.server.address]
+                    yield Choice(phase, rest, client, app, start, end, span.status == 200)
+
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        found: dict[str, tuple[str, int]] = {}
+        for connection in self._outside:
+            for span in connection.requests:
+                client, _ = self._named(span)
+                if client:
+                    found.setdefault(client, (connection.client.address, connection.start.frame))
+        return found
+
+    def failover(self, phase: str) -> Failover | None:
+        """None where no attempt at the dead one failed, or nothing was asked."""
+        during = next((one for one in self._run.phases if one.name == phase), None)
+        asked = [name for _, name in self._names.values() if name.startswith(f"{phase}/")]
+        if during is None or not asked:
+            return None
+        refused = sorted(
+            one
+            for call in (self._proxied if phase.endswith("proxy") else self._inside)
+            if self.apps[call.server.address] == GOES and tuple(call.client) not in self._checks
+            for one in _broken(call)
+            if during.started_ns <= one.time_ns <= during.ended_ns
+        )
+        whole = {
+            self._named(span)[1]
+            for connection in self._asked
+            for span in connection.requests
+            if span.done is not None and span.status == 200
+        }
+        lost = tuple(name for name in asked if name not in whole)
+        return Failover(tuple(refused), lost, len(asked)) if refused else None
+
+
+def _held(call: Connection, span: Span) -> tuple[Moment, Moment]:
+    """For how long the upstream has it: a connection that carries one request counts until it ends."""
+    if len(call.requests) == 1:
+        return call.start, call.end
+    return span.asked, span.done or call.end
+
+
+def _broken(call: Connection) -> Iterable[Moment]:
+    """When the server refused or ended the connection before it had answered what it was asked."""
+    asked = call.requests
+    if asked and asked[-1].done is not None:
+        return
+    ends = RST | FIN if asked else RST  # without a request, a FIN answers a FIN
+    for packet in call.packets:
+        if packet.headers.flags & ends and packet.src == call.server:
+            yield Moment(packet.time_ns, packet.number)
+            return
+
+
+def in_turn(apps: Sequence[str], members: int) -> float:
+    """The share of the choices that are of another upstream than the `members` - 1 before."""
+    windows = [apps[at : at + members] for at in range(len(apps) - members + 1)]
+    return sum(len(set(one)) == members for one in windows) / len(windows) if windows else 0.0
+
+
+def smooth(apps: Sequence[str], weights: dict[str, int]) -> float:
+    """The share of the windows of all weights' length in which each upstream has its weight."""
+    length = sum(weights.values())
+    windows = [apps[at : at + length] for at in range(len(apps) - length + 1)]
+    right = sum(all(one.count(app) == weight for app, weight in weights.items()) for one in windows)
+    return right / len(windows) if windows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Of a phase: the share of choices that went to an upstream with the fewest in hand, the share that went
+    to the one that had more than all others, and the most that one upstream had at once."""
+
+    fewest: float
+    busiest: float
+    peak: int
+
+
+def load(choices: Sequence[Choice], apps: Iterable[str]) -> Load:
+    members = tuple(apps)
+    fewest = busiest = peak = 0
+    for one in choices:
+        at = one.start.time_ns
+        others = [other for other in choices if other is not one]
+        low = {app: sum(o.surely(at) for o in others if o.app == app) for app in members}
+        high = {app: sum(o.perhaps(at) for o in others if o.app == app) for app in members}
+        rest = [app for app in members if app != one.app]
+        fewest += all(low[one.app] <= high[app] for app in rest)
+        busiest += all(low[one.app] > high[app] for app in rest)
+        peak = max(peak, low[one.app] + 1)
+    count = max(len(choices), 1)
+    return Load(fewest / count, busiest / count, peak)
+
+
+def moved(before: Sequence[Choice], after: Sequence[Choice], gone: str) -> tuple[int, int, int]:
+    """Clients' addresses of whom the upstream is still there, and how many of them got another; and how many
+    of the upstream that is gone had to. By the client's first request in each."""
+    first = {one.client: one.app for one in reversed(before)}
+    then = {one.client: one.app for one in reversed(after)}
+    stays = [client for client, app in first.items() if app != gone and client in then]
+    had_to = sum(app == gone for app in first.values())
+    return len(stays), sum(first[client] != then[client] for client in stays), had_to
+
+
+def constant(choices: Sequence[Choice]) -> float:
+    """The share of the requests that got the same upstream as the one before of the same client."""
+    same = total = 0
+    for client in {one.client for one in choices}:
+        mine = [one.app for one in choices if one.client == client]
+        total += len(mine) - 1
+        same += sum(before == after for before, after in pairwise(mine))
+    return same / total if total else 0.0
