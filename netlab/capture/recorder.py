@@ -1,17 +1,16 @@
 """Records many interfaces in many network namespaces at once: the body of the lab's capture process.
 
-A thread per interface moves into its namespace and runs libpcap's loop. One process, so that one
-clock and one stop hold for all of them.
+A thread for each direction of an interface moves into its namespace and runs libpcap's loop. One process,
+so that one clock and one stop hold for all of them.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,14 +18,15 @@ from time import sleep
 from typing import Any
 
 from netlab.capture import libpcap
-from netlab.capture.files import Counts, raw
+from netlab.capture.files import DIRECTIONS, Counts, Direction, RingSize, allow_descriptors, raw
+from netlab.capture.handle import Capture
+from netlab.capture.writing import Budget, File, Pipe, Ring
 from netlab.errors import LabError, NetlabError
-from netlab.proto import pcap
 
 # The kernel hands a block of its ring over after one timeout; three leave room for a busy machine.
 _DRAIN_S = 3 * libpcap.TIMEOUT_MS / 1000
 _FLUSH_S = 0.5  # what a SIGKILL can lose is what came since the last flush
-_DESCRIPTORS_EACH = 8  # the ring's socket, an eventfd, the file; some more while libpcap starts
+_DESCRIPTORS_EACH = 8  # of a capture: the ring's socket, an eventfd, the file; some more while libpcap starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,16 @@ class Target:
     namespace_fd: int
 
 
+Outputs = Callable[[Target], Mapping[Direction, Pipe]]
+
+
 def serve(
-    targets: Sequence[Target], directory: Path, snaplen: int, capture_filter: str, control: socket.socket
+    targets: Sequence[Target],
+    directory: Path,
+    snaplen: int,
+    capture_filter: str,
+    control: socket.socket,
+    ring: RingSize | None = None,
 ) -> None:
     """Records `targets` into `directory` (files.raw) until told to stop; needs root.
 
@@ -48,30 +56,43 @@ def serve(
     {"stopped": [Counts]}. What goes wrong is written as {"error": {"kind", "cause", "remedy"}}, and
     ends it.
     """
-    try:
-        _allow_descriptors(len(targets) * _DESCRIPTORS_EACH)
-        recording = _Recording(targets, directory, snaplen, capture_filter)
+    with telling(control):
+        recording = Recording(targets, files(directory, ring), snaplen, capture_filter)
         try:
-            _tell(control, {"ready": True})
+            tell(control, {"ready": True})
             control.settimeout(_FLUSH_S)
             _wait_for_stop(control, recording.flush)
         finally:
             counts = recording.stop()
-        _tell(control, {"stopped": counts})
+        tell(control, {"stopped": counts})
+
+
+@contextmanager
+def telling(control: socket.socket) -> Iterator[None]:
+    """What goes wrong in the body is written to `control`."""
+    try:
+        yield
     except NetlabError as error:
         kind, cause = type(error).__name__, error.cause
-        _tell(control, {"error": {"kind": kind, "cause": cause, "remedy": error.remedy}})
+        tell(control, {"error": {"kind": kind, "cause": cause, "remedy": error.remedy}})
 
 
-def _allow_descriptors(more: int) -> None:
-    """Raises the soft limit of open files by so many, as far as the hard limit lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY:
-        wanted = soft + more if hard == resource.RLIM_INFINITY else min(soft + more, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+def files(directory: Path, ring: RingSize | None) -> Outputs:
+    """Where each interface's packets go. A ring's two directions share what its interface may keep, in files
+    of half the size; one of each is being written."""
+
+    def outputs(target: Target) -> dict[Direction, Pipe]:
+        whole = {way: raw(directory, target.node, target.interface, way) for way in DIRECTIONS}
+        if ring is None:
+            return {way: File(path) for way, path in whole.items()}
+        budget = Budget(len(DIRECTIONS) * (ring.files - 1))
+        return {way: Ring(path, ring.size // len(DIRECTIONS), budget) for way, path in whole.items()}
+
+    return outputs
 
 
-def _tell(control: socket.socket, message: dict[str, Any]) -> None:
+def tell(control: socket.socket, message: dict[str, Any]) -> None:
+    """Writes a line; nobody need listen."""
     # Nobody listens any more after the end of file; the files are what counts then.
     with suppress(BrokenPipeError, ConnectionResetError):
         control.sendall(json.dumps(message).encode() + b"\n")
@@ -104,35 +125,41 @@ def _lines(control: socket.socket, idle: Callable[[], None]) -> Iterator[bytes]:
             yield from lines
 
 
-class _Recording:
+class Recording:
     """All the captures, each with its thread. The constructor returns when every one records."""
 
-    def __init__(self, targets: Sequence[Target], directory: Path, snaplen: int, capture_filter: str) -> None:
+    def __init__(
+        self, targets: Sequence[Target], outputs: Outputs, snaplen: int, capture_filter: str
+    ) -> None:
+        """Raises the first failure of any."""
         libpcap.check_filter(capture_filter, snaplen)
+        allow_descriptors(len(targets) * len(DIRECTIONS) * _DESCRIPTORS_EACH)
         self.targets = targets
-        self.directory = directory
         self.snaplen = snaplen
         self.filter = capture_filter
-        self.ring = libpcap.ring_bytes(len(targets))
-        self.captures: dict[Target, libpcap.Capture] = {}
+        self.ring = libpcap.ring_bytes(len(targets) * len(DIRECTIONS))
+        self.captures: dict[tuple[Target, Direction], Capture] = {}
         self.failures: list[Exception] = []
         self.started: SimpleQueue[Target] = SimpleQueue()
-        self.threads = [threading.Thread(target=self._record, args=(target,)) for target in targets]
+        self.threads = [
+            threading.Thread(target=self._record, args=(target, way, output))
+            for target in targets
+            for way, output in outputs(target).items()
+        ]
         for thread in self.threads:
             thread.start()
-        for _ in targets:
+        for _ in self.threads:
             self.started.get()
         if self.failures:
             self.stop()
 
-    def _record(self, target: Target) -> None:
+    def _record(self, target: Target, way: Direction, output: Pipe) -> None:
         """The body of a thread."""
         try:
             try:
                 libpcap.enter(target.namespace_fd)
-                path = raw(self.directory, target.node, target.interface)
-                capture = libpcap.Capture(target.interface, path, self.snaplen, self.filter, self.ring)
-                self.captures[target] = capture
+                settings = self.snaplen, self.filter, self.ring
+                self.captures[target, way] = capture = Capture(target.interface, way, output, *settings)
             finally:
                 self.started.put(target)
             capture.run()
@@ -159,6 +186,10 @@ class _Recording:
         return [self._counts(target) for target in self.targets]
 
     def _counts(self, target: Target) -> Counts:
-        capture = self.captures[target]
-        packets = sum(1 for _ in pcap.records(capture.path.read_bytes(), capture.path.name))
-        return Counts(node=target.node, interface=target.interface, packets=packets, dropped=capture.dropped)
+        both = [self.captures[target, way] for way in DIRECTIONS]
+        return Counts(
+            node=target.node,
+            interface=target.interface,
+            packets=sum(one.packets for one in both),
+            dropped=sum(one.dropped for one in both),
+        )

@@ -12,34 +12,39 @@ from typing import Annotated
 import typer
 
 LabName = Annotated[str, typer.Option("--lab", help="The lab; else the only one.")]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--on",
+        metavar="PATTERN,…",
+        help="Nodes or node:interfaces, with * and ?, and commas between them. Else every interface.",
+    ),
+]
+Expression = Annotated[
+    str, typer.Option("--filter", metavar="EXPR", help="Packets to keep (pcap-filter(7)).")
+]
+Snaplen = Annotated[int, typer.Option(min=0, help="Bytes kept of each packet; 0: all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def start(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go; made if missing.")],
-    on: Annotated[
-        list[str] | None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go; new, or empty.")],
+    on: Patterns = None,
+    expression: Expression = "",
+    snaplen: Snaplen = 0,
+    ring: Annotated[
+        str,
         typer.Option(
-            "--on", metavar="PATTERN", help="Node or node:interface, with * and ?; often. Else every one."
+            metavar="SIZE×COUNT", help="Keep of each interface the newest COUNT files of SIZE: 100MB×10."
         ),
-    ] = None,
-    expression: Annotated[
-        str, typer.Option("--filter", metavar="EXPR", help="Packets to keep (pcap-filter(7)).")
     ] = "",
-    snaplen: Annotated[int, typer.Option(min=0, help="Bytes kept of each packet; 0: all.")] = 0,
     lab: LabName = "",
 ) -> None:
     """Start a capture, and return when it records. Several may run side by side."""
-    from netlab.errors import InputError
     from netlab.lab.client import LabClient
+    from netlab.scenarios.capturing import begin
 
-    client = LabClient.connect(lab)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{out}: {error.strerror}", "give a directory that can be written (--out)"
-        ) from error
-    begun = client.start_capture(out, on or [], expression, snaplen)
+    begun = begin(LabClient.connect(lab), out, on or [], expression, snaplen, ring)
     count = len(begun["interfaces"])
     typer.echo(f"capture {begun['id']}: {count} interface{'s' if count != 1 else ''} into {out}")
 
@@ -49,27 +54,31 @@ def stop(
         int | None, typer.Argument(metavar="[ID]", help="The capture; else the only one.")
     ] = None,
     lab: LabName = "",
+    json: Json = False,
 ) -> None:
     """Stop a capture and assemble its files.
 
     Exit 1 where its recorder had died; what it left is assembled then too.
     """
     from netlab.lab.client import LabClient
-    from netlab.scenarios.capturing import gather
+    from netlab.scenarios.capturing import document, end
 
-    client = LabClient.connect(lab)
-    ended = client.end_capture(number)
-    summary = gather(client, ended)
-    drops = f"{summary.dropped} dropped" if ended["counts"] is not None else "drops unknown"
-    typer.echo(f"capture {ended['id']}: {summary.packets} packets, {drops}: {summary.files[0]}")
+    ended, summary = end(LabClient.connect(lab), number)
+    if json:
+        typer.echo(dumps(document(ended, summary), indent=2, ensure_ascii=False))
+    else:
+        drops = f"{summary.dropped} dropped" if ended["counts"] is not None else "drops unknown"
+        typer.echo(f"capture {ended['id']}: {summary.packets} packets, {drops}: {summary.files[0]}")
+        for one in summary.interfaces:
+            if one.missing:
+                missing = f"{one.missing} packets of the first {one.missing_s:.3f} s"
+                typer.echo(f"{one.node}:{one.interface}: the ring gave up {missing}")
     if ended["counts"] is None:
         typer.echo(f"netlab: the recorder failed before the stop: {ended['cause']}", err=True)
         raise typer.Exit(1)
 
 
-def listed(
-    lab: LabName = "", json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def listed(lab: LabName = "", json: Json = False) -> None:
     """List the captures that run."""
     from netlab.cli.lab_table import show_table
     from netlab.lab.client import LabClient

@@ -18,10 +18,15 @@ from netlab.lab.helpers import Helper
 from netlab.model.suggest import nearest
 
 if TYPE_CHECKING:
+    import socket
+
+    from netlab.capture.recorder import Target
     from netlab.lab.supervisor import Supervisor
 
 SNAPLEN = 262_144  # libpcap's MAXIMUM_SNAPLEN: whole frames
 _END_S = 3.0
+
+Place = tuple[str, str]  # a node and its interface
 
 
 @dataclass
@@ -30,9 +35,10 @@ class Recording:
 
     number: int
     directory: Path
-    interfaces: list[tuple[str, str]]
+    interfaces: list[Place]
     filter: str
     snaplen: int
+    ring: str
     started: float  # seconds since 1970
     recorder: Helper
 
@@ -43,6 +49,7 @@ class Recording:
             "interfaces": [f"{node}:{interface}" for node, interface in self.interfaces],
             "filter": self.filter,
             "snaplen": self.snaplen,
+            "ring": self.ring,
             "started": self.started,
             "state": self.recorder.status or "running",
         }
@@ -62,17 +69,20 @@ class CaptureService:
         }
 
     def _start(self, connection: Connection, request: Message) -> None:
-        """{"directory", "interfaces": patterns, "filter", "snaplen"}; answers with the capture's document."""
-        from netlab.capture import libpcap
+        """{"directory", "interfaces": patterns, "filter", "snaplen", "ring": SIZE×COUNT}; answers with the
+        capture's document."""
+        from netlab.capture.files import ring_size
+        from netlab.capture.recorder import serve
 
-        chosen = chosen_interfaces(self._lab.order.plan.interfaces, list(request.get("interfaces", [])))
-        expression, snaplen = str(request.get("filter", "")), int(request.get("snaplen", SNAPLEN))
-        if not 0 < snaplen <= SNAPLEN:
-            raise InputError(f"a snaplen of {snaplen} bytes", f"1 to {SNAPLEN}")
-        libpcap.check_filter(expression, snaplen)
+        chosen, expression, snaplen = self._wanted(request)
+        text = str(request.get("ring", ""))
+        ring = ring_size(text) if text else None
         directory = self._free(Path(str(request["directory"])))
-        recorder = self._fork(chosen, directory, expression, snaplen)
-        made = Recording(next(self._numbers), directory, chosen, expression, snaplen, time.time(), recorder)
+        recorder = self._fork(
+            chosen, lambda targets, channel: serve(targets, directory, snaplen, expression, channel, ring)
+        )
+        number, now = next(self._numbers), time.time()
+        made = Recording(number, directory, chosen, expression, snaplen, text, now, recorder)
         self._running[made.number] = made
         self._publish()
 
@@ -85,6 +95,17 @@ class CaptureService:
 
         recorder.expect(answered)
 
+    def _wanted(self, request: Message) -> tuple[list[Place], str, int]:
+        """The interfaces, filter and snaplen of a request, checked."""
+        from netlab.capture.libpcap import check_filter
+
+        chosen = chosen_interfaces(self._lab.order.plan.interfaces, list(request.get("interfaces", [])))
+        expression, snaplen = str(request.get("filter", "")), int(request.get("snaplen", SNAPLEN))
+        if not 0 < snaplen <= SNAPLEN:
+            raise InputError(f"a snaplen of {snaplen} bytes", f"1 to {SNAPLEN}")
+        check_filter(expression, snaplen)
+        return chosen, expression, snaplen
+
     def _free(self, directory: Path) -> Path:
         """Two recorders must not write the same files."""
         for one in self._running.values():
@@ -94,19 +115,18 @@ class CaptureService:
                 )
         return directory
 
-    def _fork(self, chosen: list[tuple[str, str]], directory: Path, expression: str, snaplen: int) -> Helper:
-        from netlab.capture import recorder
+    def _fork(
+        self, chosen: list[Place], body: Callable[[list[Target], socket.socket], object], *keep: int
+    ) -> Helper:
+        from netlab.capture.recorder import Target
 
         namespaces = [self._lab.kernel.namespace(node) for node, _ in chosen]
         targets = [
-            recorder.Target(node, interface, namespace)
+            Target(node, interface, namespace)
             for (node, interface), namespace in zip(chosen, namespaces, strict=True)
         ]
         helper = helpers.fork(
-            "recorder",
-            self._lab.loop,
-            lambda channel: recorder.serve(targets, directory, snaplen, expression, channel),
-            keep=namespaces,
+            "recorder", self._lab.loop, lambda channel: body(targets, channel), keep=[*namespaces, *keep]
         )
         self._lab.helpers.append(helper)
         helper.listen(self._lab.loop)
@@ -169,10 +189,11 @@ def _cause(error: object, recorder: Helper) -> str:
 
 
 def chosen_interfaces(known: Sequence[tuple[str, str]], patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """The interfaces that patterns name: `node`, `node:interface`, with the wildcards of fnmatch(3); all
-    without a pattern. In the order of `known`. Raises InputError for one that matches nothing."""
+    """The interfaces that patterns name: `node`, `node:interface`, with the wildcards of fnmatch(3), several
+    in one with commas; all without a pattern. In the order of `known`. Raises InputError for one that
+    matches nothing."""
     found: set[tuple[str, str]] = set()
-    for pattern in patterns:
+    for pattern in [one.strip() for many in patterns for one in many.split(",")]:
         matched = {one for one in known if _matches(pattern, *one)}
         if not matched:
             raise InputError(f"no interface of the lab matches {pattern!r}", _suggestion(pattern, known))

@@ -155,18 +155,25 @@ class LabClient:
         return cleared
 
     def start_capture(
-        self, directory: Path, interfaces: Sequence[str] = (), capture_filter: str = "", snaplen: int = 0
+        self,
+        directory: Path,
+        interfaces: Sequence[str] = (),
+        capture_filter: str = "",
+        snaplen: int = 0,
+        ring: str = "",
     ) -> dict[str, Any]:
         """Record `node`s and `node:interface`s (patterns; all, if none is named) into `directory`.
 
-        Returns when it records: id, directory, interfaces, filter, snaplen, started, state. `snaplen`: bytes
-        kept of each frame, 0 for all. Raises InputError where a pattern names nothing or the filter is none.
+        Returns when it records: id, directory, interfaces, filter, snaplen, ring, started, state. `snaplen`:
+        bytes kept of each frame, 0 for all. `ring`: SIZE×COUNT, what stays of each interface, or all.
+        Raises InputError where a pattern names nothing, or the filter or the ring is none.
         """
         request = {
             "op": "capture-start",
             "directory": str(directory.resolve()),
             "interfaces": list(interfaces),
             "filter": capture_filter,
+            "ring": ring,
         }
         started: dict[str, Any] = self.ask(request | ({"snaplen": snaplen} if snaplen else {}))
         return started

@@ -66,12 +66,14 @@ class Names(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """An Interface Statistics Block; -1: not said."""
+    """An Interface Statistics Block; -1: not said. `delivered`: packets that are in the file."""
 
     interface: int
     time_ns: int
     received: int
     dropped: int
+    delivered: int = -1
+    comment: str = ""
 
 
 class Secrets(NamedTuple):
@@ -106,6 +108,12 @@ def interface(
     return _block(_INTERFACE, struct.pack("<HHI", linktype, 0, snaplen) + _options(options))
 
 
+_END = b"\0\0\0\0"  # opt_endofopt
+_FLAGS: dict[Direction, bytes] = {  # epb_flags (section 4.3.1): bits 0 and 1 are the direction
+    "": b"",
+    "in": b"\2\0\4\0\1\0\0\0" + _END,
+    "out": b"\2\0\4\0\2\0\0\0" + _END,
+}
 _PACKET_HEAD = struct.Struct("<IIIIIII")
 _LENGTH = struct.Struct("<I")
 
@@ -119,16 +127,20 @@ def packet(
     direction: Direction = "",
 ) -> bytes:
     """One frame. `length` is its length on the wire, 0: all of it is in `data`."""
-    options = b""
-    if comment or direction:
-        flags = struct.pack("<I", _DIRECTIONS.index(direction)) if direction else b""
-        options = _options([(1, comment.encode()), (2, flags)])
+    options = _FLAGS[direction]
+    if comment:
+        options = _option(1, comment.encode()[:0xFFFF]) + (options or _END)
     captured = len(data)
     padding = _PADDING[captured & 3]
     total = 32 + captured + len(padding) + len(options)
     high, low = time_ns >> 32, time_ns & 0xFFFFFFFF
     head = _PACKET_HEAD.pack(_PACKET, total, interface, high, low, captured, length or captured)
     return b"".join((head, data, padding, options, _LENGTH.pack(total)))
+
+
+def renumbered(block: bytes, interface: int) -> bytes:
+    """A block of `packet` or `statistics` for the interface with this number."""
+    return block[:8] + _LENGTH.pack(interface) + block[12:]
 
 
 def names(by_address: Mapping[str, Iterable[str]]) -> bytes:
@@ -141,11 +153,20 @@ def names(by_address: Mapping[str, Iterable[str]]) -> bytes:
     return _block(_NAMES, records + b"\0\0\0\0")
 
 
-def statistics(interface: int, time_ns: int, received: int, dropped: int) -> bytes:
-    """What an interface's capture counted, at `time_ns`: packets seen, and those lost of them."""
+def statistics(
+    interface: int,
+    time_ns: int,
+    received: int = -1,
+    dropped: int = -1,
+    delivered: int = -1,
+    comment: str = "",
+) -> bytes:
+    """What an interface's capture counted, at `time_ns`: packets seen, those lost of them, and those that
+    are in the file; -1: not said."""
     body = struct.pack("<III", interface, time_ns >> 32, time_ns & 0xFFFFFFFF)
-    counts = [(4, struct.pack("<Q", received)), (5, struct.pack("<Q", dropped))]
-    return _block(_STATISTICS, body + _options(counts))
+    counts = [(4, received), (5, dropped), (8, delivered)]
+    options = [(code, struct.pack("<Q", count)) for code, count in counts if count >= 0]
+    return _block(_STATISTICS, body + _options([(1, comment.encode()), *options]))
 
 
 def secrets(key_log: str) -> bytes:
@@ -355,10 +376,12 @@ class BlockReader:
     def statistics(self, body: bytes) -> Statistics:
         interface, high, low = struct.unpack_from(self.order + "III", body)
         options = self.options(body[12:])
-        received, dropped = (
-            struct.unpack(self.order + "Q", options[code])[0] if code in options else -1 for code in (4, 5)
-        )
-        return Statistics(interface, self.clock(interface).ns(high << 32 | low), received, dropped)
+        counts = [
+            struct.unpack(self.order + "Q", options[code])[0] if code in options else -1 for code in (4, 5, 8)
+        ]
+        time_ns = self.clock(interface).ns(high << 32 | low)
+        received, dropped, delivered = counts
+        return Statistics(interface, time_ns, received, dropped, delivered, _text(options, 1))
 
     def options(self, data: bytes) -> dict[int, bytes]:
         """The first value of each code."""

@@ -1,38 +1,76 @@
-"""Ends a capture that a user started: its files become pcapng, with the lab's names and secrets,
-and comments on the packets that open something."""
+"""Captures that a user starts and ends: their files become pcapng, with the lab's names and secrets, and
+comments on the packets that open something."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from netlab.capture.assemble import Summary, assemble, salvage
-from netlab.decode.frame import frames
+from netlab.decode.openings import Openings
 from netlab.lab.client import LabClient
 from netlab.model.load import load
 from netlab.scenarios import record
-from netlab.scenarios.openings import openings
-from netlab.scenarios.running import comment, link_impairments
+from netlab.scenarios.folder import give, run_folder
+from netlab.scenarios.running import link_impairments
 
 
-def gather(lab: LabClient, ended: Mapping[str, Any]) -> Summary:
-    """Assembles what `LabClient.end_capture` told of, also where the recorder died. Raises CaptureError."""
+def begin(
+    lab: LabClient, out: Path, interfaces: Sequence[str], expression: str, snaplen: int, ring: str
+) -> dict[str, Any]:
+    """As `LabClient.start_capture`, into a new or empty directory. Raises InputError where it is none."""
+    with run_folder(out):
+        return lab.start_capture(out, interfaces, expression, snaplen, ring)
+
+
+def end(lab: LabClient, number: int | None) -> tuple[dict[str, Any], Summary]:
+    """What `LabClient.end_capture` told, and what was assembled of it; the files belong to who called sudo.
+
+    Also where the recorder died. Raises LabError, CaptureError.
+    """
+    ended = lab.end_capture(number)
     directory = Path(ended["directory"])
+    try:
+        return ended, _gather(lab, ended, directory)
+    finally:
+        give(directory, ())
+
+
+def document(ended: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
+    """`netlab capture stop --json`."""
+    known = ended["counts"] is not None
+    return {
+        **{key: ended[key] for key in ("id", "directory", "filter", "snaplen", "ring", "cause")},
+        "packets": summary.packets,
+        "dropped": summary.dropped if known else None,
+        "files": [str(path) for path in summary.files],
+        "interfaces": [
+            {
+                "interface": f"{one.node}:{one.interface}",
+                "packets": one.packets,
+                "dropped": one.dropped if one.dropped >= 0 else None,
+                "missing": {"packets": one.missing, "seconds": one.missing_s},
+            }
+            for one in summary.interfaces
+        ],
+    }
+
+
+def _gather(lab: LabClient, ended: Mapping[str, Any], directory: Path) -> Summary:
     interfaces = [tuple(str(name).split(":", 1)) for name in ended["interfaces"]]
     places = [(node, interface) for node, interface in interfaces]
     counts = ended["counts"]
     stats = salvage(directory, places) if counts is None else list(counts)
     topology = load(lab.state / "topology.yaml", files=False)
     names = record.names_of(topology)
-    summary = assemble(
+    return assemble(
         directory,
         stats,
         lab.keys(),
         names,
         record.descriptions_of(topology, places),
-        record.speeds_of(link_impairments(lab)),
+        record.speeds_of(link_impairments(lab.links())),
+        comment=Openings(names).comment,
+        started_ns=int(ended["started"] * 1_000_000_000),
     )
-    merged = summary.files[0]
-    comment(directory, merged.name, openings(frames(merged.read_bytes(), merged.name), names))
-    return summary

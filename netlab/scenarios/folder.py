@@ -29,17 +29,18 @@ def run_folder(path: Path) -> Iterator[Path]:
     If the body raises, what is in it is removed, and with it every directory that was made for it.
     In the end it belongs to the user that called sudo.
     """
-    made = _make(path)
+    made = make(path)
     try:
         yield path
     except BaseException:
         _unmake(path, made)
         raise
-    _give(path, made)
+    give(path, made)
 
 
-def _make(path: Path) -> tuple[Path, ...]:
-    """The directories that were made, the outermost first."""
+def make(path: Path) -> tuple[Path, ...]:
+    """Makes an empty directory; those that were made for it, the outermost first. Raises InputError where it
+    can't be made, or has something in it."""
     missing = [one for one in (path, *path.parents) if not one.exists()]
     try:
         if not missing and any(path.iterdir()):
@@ -62,8 +63,11 @@ def _unmake(path: Path, made: tuple[Path, ...]) -> None:
         directory.rmdir()
 
 
-def _give(path: Path, made: tuple[Path, ...]) -> None:
-    """Symbolic links are never followed: the user's directory is not trusted by root."""
+def give(path: Path, made: tuple[Path, ...]) -> None:
+    """What is in `path`, and the directories that were `made`, to the user that called sudo.
+
+    Symbolic links are never followed: the user's directory is not trusted by root.
+    """
     owner = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
     if os.geteuid() != 0 or not all(part.isdecimal() for part in owner):
         return

@@ -11,18 +11,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
 
-from netlab.capture.assemble import Summary, assemble
-from netlab.capture.files import Counts, raw
+from netlab.capture.assemble import Summary, assemble, salvage
+from netlab.capture.files import DIRECTIONS, Counts, Direction, RingSize, pieces, raw
 from netlab.capture.recorder import Target, serve
 from netlab.decode.frame import frames, headers, identity
 from netlab.decode.stream import Stream
 from netlab.decode.tls import KeyLog, decrypt
+from netlab.errors import CaptureError
+from netlab.fabric.enter import mount
 from netlab.fabric.kernel import Kernel
-from netlab.plan.ops import AddAddress, CreateNamespace, CreateVeth, Operation, Port, SetOffloads
+from netlab.plan.ops import (
+    AddAddress,
+    CreateBridge,
+    CreateNamespace,
+    CreateVeth,
+    Operation,
+    Port,
+    SetOffloads,
+)
 from tests.kit.inside import inside, run_inside, udp_socket
 from tests.kit.poll import poll_until
 from tests.kit.tls_dialogue import NAME, certificate
@@ -46,14 +57,20 @@ def hosts(pairs: int = 1) -> list[Operation]:
 class Recorder:
     """`serve` in a thread, and the other end of its control socket."""
 
-    def __init__(self, targets: Sequence[Target], directory: Path, capture_filter: str = "") -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        directory: Path,
+        capture_filter: str = "",
+        ring: RingSize | None = None,
+    ) -> None:
         self.control, theirs = socket.socketpair()
         self.control.settimeout(20)
         self.lines = self.control.makefile("rb")
 
         def body() -> None:
             with theirs:
-                serve(targets, directory, 65535, capture_filter, theirs)
+                serve(targets, directory, 65535, capture_filter, theirs, ring)
 
         self.thread = threading.Thread(target=body)
         self.thread.start()
@@ -77,11 +94,16 @@ class Recorder:
 
 @contextmanager
 def recorder(
-    kernel: Kernel, nodes: Sequence[str], directory: Path, capture_filter: str = ""
+    kernel: Kernel,
+    nodes: Sequence[str],
+    directory: Path,
+    capture_filter: str = "",
+    ring: RingSize | None = None,
 ) -> Iterator[Recorder]:
-    """A recorder of `eth0` of the nodes, that records already."""
-    targets = [Target(node, "eth0", kernel.namespace(node)) for node in nodes]
-    running = Recorder(targets, directory, capture_filter)
+    """A recorder of `eth0` of the nodes, or of another interface that is named, that records already."""
+    places = [(node, interface or "eth0") for node, _, interface in (one.partition(":") for one in nodes)]
+    targets = [Target(node, interface, kernel.namespace(node)) for node, interface in places]
+    running = Recorder(targets, directory, capture_filter, ring)
     try:
         assert running.hear() == {"ready": True}
         yield running
@@ -178,6 +200,136 @@ def test_our_own_decoder_agrees(kernel: Kernel, tmp_path: Path) -> None:
         assert sent.time_ns <= received.time_ns, f"arrived before it left: {sent} {received}"
 
 
+def switched() -> list[Operation]:
+    """Hosts a and b on a switch sw: a:eth0 -- sw:pa, b:eth0 -- sw:pb."""
+    made: list[Operation] = [CreateNamespace(node) for node in ("a", "b", "sw")]
+    for n, node in enumerate("ab", 1):
+        ends = (
+            Port(node, "eth0", f"02:00:00:00:01:{n:02x}", 1500),
+            Port("sw", f"p{node}", f"02:00:00:00:02:{n:02x}", 1500),
+        )
+        made.append(CreateVeth(*ends))
+        made += [SetOffloads(end.node, end.interface, enabled=False) for end in ends]
+        made.append(AddAddress(node, "eth0", f"10.0.0.{n}/24"))
+    made.append(CreateBridge("sw", "br0", "02:00:00:00:00:01", ("pa", "pb")))
+    return made
+
+
+@pytest.mark.needs("tshark")
+def test_every_packet_has_its_direction_at_hosts_and_at_the_ports_of_a_switch(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    """At a port, neither of a frame's MAC addresses is the port's own. The sender's may even be forged."""
+    kernel.apply(switched())
+    places = ["a", "sw:pa", "sw:pb", "b"]
+    with (
+        udp_socket(kernel.namespace("a"), "10.0.0.1", 9) as a,
+        udp_socket(kernel.namespace("b"), "10.0.0.2", 9) as b,
+        recorder(kernel, places, tmp_path, "udp port 9") as running,
+    ):
+        for asked, answered in ((b"1", b"2"), (b"3", b"4")):
+            a.sendto(asked, ("10.0.0.2", 9))
+            assert b.recv(9) == asked
+            b.sendto(answered, ("10.0.0.1", 9))
+            assert a.recv(9) == answered
+        counts = running.stop()
+    assert [one["packets"] for one in counts] == [4, 4, 4, 4]
+    trace = assemble(tmp_path, counts, "", {}, {}).files[0]
+    found: dict[str, str] = {}
+    for name, flag in tshark(trace, "-e", "frame.interface_name", "-e", "frame.packet_flags_direction"):
+        found[name] = found.get(name, "") + {"0x00000001": "in ", "0x00000002": "out "}.get(flag, flag)
+    assert found == {
+        "a:eth0": "out in out in ",
+        "sw:pa": "in out in out ",
+        "sw:pb": "out in out in ",
+        "b:eth0": "in out in out ",
+    }
+
+
+def test_a_filter_and_the_direction_hold_from_the_first_packet_on(kernel: Kernel, tmp_path: Path) -> None:
+    """Packets come all the time, also while the filter is put in place."""
+    kernel.apply(hosts())
+    done, sent = threading.Event(), [0]
+    sockets = [udp_socket(kernel.namespace(node)) for node in ("a0", "b0")]
+
+    def chat() -> None:
+        while not done.is_set():
+            sent[0] += 1
+            for udp, other in zip(sockets, ("10.0.0.2", "10.0.0.1"), strict=True):
+                for port in (9, 10):
+                    udp.sendto(b"%d" % sent[0], (other, port))
+
+    chatting = threading.Thread(target=chat)
+    chatting.start()
+    try:
+        with recorder(kernel, ["a0"], tmp_path, "udp dst port 9") as running:
+            first = sent[0] + 1
+            poll_until(lambda: raw(tmp_path, "a0", "eth0", "in").stat().st_size > 100, "packets come")
+            last = sent[0]
+            running.stop()
+    finally:
+        done.set()
+        chatting.join()
+        for udp in sockets:
+            udp.close()
+    for way, source in zip(DIRECTIONS, ("10.0.0.2", "10.0.0.1"), strict=True):
+        seen = [headers(frame.data) for frame in frames(raw(tmp_path, "a0", "eth0", way).read_bytes())]
+        assert {(one.src, one.dport) for one in seen if one} == {(source, 9)}
+        numbers = [int(one.data[42:]) for one in frames(raw(tmp_path, "a0", "eth0", way).read_bytes())]
+        assert [one for one in numbers if first <= one <= last] == list(range(first, last + 1))
+
+
+def test_a_ring_is_bounded_and_counts_what_it_gave_up(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    size = RingSize(64 * 1024, 3)
+    largest = 0
+    with (
+        udp_socket(kernel.namespace("a0")) as a,
+        udp_socket(kernel.namespace("b0")) as b,
+        recorder(kernel, ["a0"], tmp_path, "udp port 9", size) as running,
+    ):
+        b.sendto(b"the first", ("10.0.0.1", 9))
+        for number in range(3000):
+            a.sendto(b"%d" % number, ("10.0.0.2", 9))
+            if not number % 100:
+                b.sendto(b"%d" % number, ("10.0.0.1", 9))
+                running.thread.join(0.02)  # so that packets are spread over some blocks of the kernel's
+                largest = max(largest, sum(path.stat().st_size for path in tmp_path.iterdir()))
+        counts = running.stop()
+    assert [(one["packets"], one["dropped"]) for one in counts] == [(3031, 0)]
+    assert largest <= size.size * size.files
+    assert len(pieces(raw(tmp_path, "a0", "eth0", "out"))) in (4, 5), sorted(tmp_path.iterdir())
+    summary = assemble(tmp_path, counts, "", {}, {})
+    kept = [frame.data[42:] for frame in frames(summary.files[1].read_bytes()) if frame.direction == "out"]
+    assert kept == [b"%d" % number for number in range(3000 - len(kept), 3000)]
+    assert 1000 < len(kept) < 2500
+    assert summary.interfaces[0].missing == 3031 - summary.packets
+
+
+def test_a_full_disk_is_told_and_what_was_written_can_be_read(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.apply(hosts())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount("none", str(disk), "tmpfs", data="size=256k")
+    with recorder(kernel, ["a0"], disk, "udp port 9") as running, udp_socket(kernel.namespace("a0")) as udp:
+        for _ in range(4000):
+            udp.sendto(bytes(100), ("10.0.0.2", 9))
+        running.control.sendall(b'{"op": "stop"}\n')
+        heard = running.hear()
+    assert heard["error"]["kind"] == "HostError"
+    assert "the packets could not all be written" in heard["error"]["cause"], heard
+    stats = salvage(disk, [("a0", "eth0")])
+    with pytest.raises(CaptureError, match="No space left"):
+        assemble(disk, stats, "", {}, {})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in disk.glob("*.pcap"):
+        copyfile(path, elsewhere / path.name)
+    summary = assemble(elsewhere, stats, "", {}, {})
+    assert 1000 < summary.packets < 4000
+    assert {frame.data[42:] for frame in frames(summary.files[0].read_bytes())} == {bytes(100)}
+
+
 def test_no_packet_is_lost_on_sixty_interfaces(kernel: Kernel, tmp_path: Path) -> None:
     pairs, datagrams = 30, 300
     kernel.apply(hosts(pairs))
@@ -217,8 +369,9 @@ def test_a_link_that_goes_down_does_not_end_the_recording(kernel: Kernel, tmp_pa
             run_inside(kernel.namespace("a0"), "ip", "link", "set", "eth0", state)
         poll_until(lambda: arrives(b"after"), "a datagram crosses the link again", 20)
         running.stop()
-    for node in ("a0", "b0"):
-        payloads = {frame.data[42:] for frame in frames(raw(tmp_path, node, "eth0").read_bytes())}
+    at: list[tuple[str, Direction]] = [("a0", "out"), ("b0", "in")]
+    for node, way in at:
+        payloads = {frame.data[42:] for frame in frames(raw(tmp_path, node, "eth0", way).read_bytes())}
         assert payloads == {b"before", b"after"}, node
 
 
@@ -251,7 +404,7 @@ def test_the_end_of_the_control_socket_ends_the_recording(kernel: Kernel, tmp_pa
         running.control.shutdown(socket.SHUT_RDWR)
         running.thread.join(10)
         assert not running.thread.is_alive()
-    assert len(list(frames(raw(tmp_path, "a0", "eth0").read_bytes()))) == 1
+    assert len(list(frames(raw(tmp_path, "a0", "eth0", "out").read_bytes()))) == 1
 
 
 @pytest.mark.parametrize(

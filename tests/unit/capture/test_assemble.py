@@ -8,23 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from netlab.capture.assemble import annotate, assemble
-from netlab.capture.files import Counts, raw, stem
+from netlab.capture.assemble import Kept, annotate, assemble, salvage
+from netlab.capture.files import DIRECTIONS, Counts, Direction, RingSize, piece, raw, ring_size, stem
 from netlab.decode.frame import frames
-from netlab.errors import CaptureError
+from netlab.errors import CaptureError, InputError
 from netlab.proto import pcapng
 from netlab.proto.pcapng import Interface, Names, Packet, Secrets, Statistics
 
 SECOND = 1_000_000_000
 
 
-def record(directory: Path, node: str, interface: str, packets: Sequence[tuple[int, bytes]]) -> Counts:
-    """A pcap file as the recorder writes it; `packets` are nanoseconds and data."""
+def pcap_of(packets: Sequence[tuple[int, bytes]]) -> bytes:
+    """As libpcap writes it; `packets` are nanoseconds and data."""
     data = struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
     for time_ns, frame in packets:
         data += struct.pack("<IIII", time_ns // SECOND, time_ns % SECOND, len(frame), len(frame)) + frame
-    raw(directory, node, interface).write_bytes(data)
-    return Counts(node=node, interface=interface, packets=len(packets), dropped=0)
+    return data
+
+
+def record(
+    directory: Path,
+    node: str,
+    interface: str,
+    sent: Sequence[tuple[int, bytes]],
+    received: Sequence[tuple[int, bytes]] = (),
+) -> Counts:
+    """The pcap files of an interface as the recorder leaves them."""
+    for way, packets in zip(DIRECTIONS, (received, sent), strict=True):
+        raw(directory, node, interface, way).write_bytes(pcap_of(packets))
+    return Counts(node=node, interface=interface, packets=len(sent) + len(received), dropped=0)
 
 
 def blocks(path: Path) -> list[pcapng.Block]:
@@ -66,8 +78,8 @@ def test_what_is_known_goes_into_every_file_before_the_packets(tmp_path: Path) -
     )
     assert secrets == Secrets(pcapng.TLS_KEY_LOG, b"CLIENT_RANDOM 00 11\n")
     assert known == Names({"192.0.2.1": ("a.example", "b.example"), "2001:db8::1": ("a.example",)})
-    assert packet == Packet(0, 7, 1, b"x")
-    assert (one, other) == (Statistics(0, 7, 4, 3), Statistics(1, 7, 0, 0))
+    assert packet == Packet(0, 7, 1, b"x", "", "out")
+    assert (one, other) == (Statistics(0, 7, 4, 3, 1), Statistics(1, 7, 0, 0, 0))
     assert summary.dropped == 3
     assert [type(block).__name__ for block in blocks(summary.files[2])] == [
         "Section",
@@ -88,22 +100,116 @@ def test_odd_interface_names_are_safe_file_names(tmp_path: Path) -> None:
 
 def test_a_damaged_file_stops_the_assembly_and_stays(tmp_path: Path) -> None:
     stats = [record(tmp_path, node, "eth0", [(1, b"abc")]) for node in ("a", "b")]
-    path = raw(tmp_path, "b", "eth0")
+    path = raw(tmp_path, "b", "eth0", "out")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(
-        CaptureError, match=r"b\.eth0\.pcap: byte 24: the file ends within a packet of 3 bytes"
+        CaptureError, match=r"b\.eth0\.out\.pcap: byte 24: the file ends within a packet of 3 bytes"
     ):
         assemble(tmp_path, stats, "", {}, {})
-    assert path.exists()
-    assert raw(tmp_path, "a", "eth0").exists()
+    left = sorted(found.name for found in tmp_path.rglob("*.pcap*"))
+    assert left == [f"{node}.eth0.{way}.pcap" for node in ("a", "b") for way in DIRECTIONS]
 
 
 @pytest.mark.parametrize(("content", "cause"), [(None, "No such file"), (b"", "byte 0: not a pcap file")])
 def test_a_missing_or_empty_file_is_told(tmp_path: Path, content: bytes | None, cause: str) -> None:
     if content is not None:
-        raw(tmp_path, "a", "eth0").write_bytes(content)
+        raw(tmp_path, "a", "eth0", "in").write_bytes(content)
     with pytest.raises(CaptureError, match=cause):
         assemble(tmp_path, [Counts(node="a", interface="eth0", packets=0, dropped=0)], "", {}, {})
+
+
+def test_packets_have_the_direction_of_the_file_that_they_came_in(tmp_path: Path) -> None:
+    stats = [record(tmp_path, "a", "eth0", [(1, b"asked"), (3, b"again")], [(2, b"answered")])]
+    for path in assemble(tmp_path, stats, "", {}, {}).files:
+        packets = [block for block in blocks(path) if isinstance(block, Packet)]
+        assert [(one.data, one.direction) for one in packets] == [
+            (b"asked", "out"),
+            (b"answered", "in"),
+            (b"again", "out"),
+        ]
+
+
+def ring(
+    directory: Path, way: Direction, packets: Sequence[Sequence[tuple[int, bytes]]], before: int
+) -> None:
+    """The files that a ring has left, after it gave up `before` packets."""
+    for number, some in enumerate(packets, 7):
+        piece(raw(directory, "a", "eth0", way), number, before).write_bytes(pcap_of(some))
+        before += len(some)
+
+
+def test_a_ring_is_whole_from_its_horizon_on_and_says_what_is_missing(tmp_path: Path) -> None:
+    """What was sent is there from 30 s on; what was received all the time, and is cut there too."""
+    ring(tmp_path, "out", [[(30 * SECOND, b"s3")], [(40 * SECOND, b"s4"), (50 * SECOND, b"s5")]], 20)
+    ring(tmp_path, "in", [[(10 * SECOND, b"r1"), (29 * SECOND, b"r2"), (35 * SECOND, b"r3")]], 0)
+    counts = Counts(node="a", interface="eth0", packets=26, dropped=1)
+    summary = assemble(tmp_path, [counts], "", {}, {}, started_ns=8 * SECOND)
+    assert summary.interfaces == (Kept("a", "eth0", 4, 1, 22, 22.0),)
+    for path in summary.files:
+        *_, told = blocks(path)
+        assert [one.data for one in blocks(path) if isinstance(one, Packet)] == [b"s3", b"r3", b"s4", b"s5"]
+        missing = "the ring gave up 22 packets, of the first 22.000 s"
+        assert told == Statistics(0, 50 * SECOND, 27, 1, 4, missing)
+    assert list(tmp_path.glob("*.pcap")) == []
+
+
+def test_more_packets_than_are_held_are_put_in_order(tmp_path: Path) -> None:
+    """Within a direction as far as the kernel may mix them, between directions and interfaces always."""
+    times = [number ^ 3 for number in range(6000)]
+    stats = [
+        record(
+            tmp_path,
+            node,
+            "eth0",
+            [(4 * at + n, b"%d" % at) for at in times],
+            [(4 * at + n + 1, b"") for at in times],
+        )
+        for n, node in ((0, "a"), (2, "b"))
+    ]
+    summary = assemble(tmp_path, stats, "", {}, {})
+    found = [frame.time_ns for frame in frames(summary.files[0].read_bytes())]
+    assert found == list(range(24_000))
+
+
+def test_a_comment_goes_into_both_files(tmp_path: Path) -> None:
+    stats = [
+        record(tmp_path, node, "eth0", [(at, b"x"), (at + 2, b"y")]) for at, node in ((1, "a"), (2, "b"))
+    ]
+    asked = lambda number, data: f"{data.decode()} at {number}" if data == b"x" else ""  # noqa: E731
+    for path, wanted in zip(
+        assemble(tmp_path, stats, "", {}, {}, comment=asked).files,
+        (["x at 0", "x at 1", "", ""], ["x at 0", ""], ["x at 1", ""]),
+        strict=True,
+    ):
+        assert [one.comment for one in blocks(path) if isinstance(one, Packet)] == wanted
+
+
+def test_what_a_killed_recorder_wrote_is_read_to_the_last_whole_packet(tmp_path: Path) -> None:
+    record(tmp_path, "a", "eth0", [(1, b"abc"), (3, b"def")], [(2, b"ghi")])
+    record(tmp_path, "b", "eth0", [(1, b"abc")])
+    record(tmp_path, "c", "eth0", [(1, b"abc")])
+    cut = raw(tmp_path, "a", "eth0", "out")
+    cut.write_bytes(cut.read_bytes()[:-2])
+    raw(tmp_path, "b", "eth0", "in").write_bytes(b"")  # of one direction there is not even a header
+    for way in DIRECTIONS:
+        raw(tmp_path, "c", "eth0", way).write_bytes(b"")
+    stats = salvage(tmp_path, [("a", "eth0"), ("b", "eth0"), ("c", "eth0")])
+    assert [one["node"] for one in stats] == ["a", "b"]
+    summary = assemble(tmp_path, stats, "", {}, {})
+    assert (summary.packets, summary.dropped) == (3, 0)
+    assert [frame.data for frame in frames(summary.files[1].read_bytes())] == [b"abc", b"ghi"]
+    assert not any(isinstance(block, Statistics) for block in blocks(summary.files[0]))
+
+
+@pytest.mark.parametrize("text", ["100MB×10", "100MBx10", "100mb*10"])
+def test_ways_to_write_a_ring(text: str) -> None:
+    assert ring_size(text) == RingSize(100 * 1024 * 1024, 10)
+
+
+@pytest.mark.parametrize("text", ["", "100MB", "100MB×", "×10", "1KB×10", "100MB×1", "100MB×5000", "1MB×2×3"])
+def test_what_is_no_ring(text: str) -> None:
+    with pytest.raises(InputError, match="a ring of"):
+        ring_size(text)
 
 
 def test_comments_are_put_on_frames(tmp_path: Path) -> None:
