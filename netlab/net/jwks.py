@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 
 from netlab.errors import InputError
 from netlab.model.roles import TlsClient
@@ -45,9 +46,11 @@ class TokenCheck:
         return verdict
 
     async def _keep(self, jwks: Jwks) -> None:
-        while True:
+        while not self._ctx.stopping:
             await self._learn(jwks, 0)
-            await asyncio.sleep(jwks.refresh_ns / 1e9)
+            with suppress(TimeoutError):
+                async with self._ctx.idle(jwks.refresh_ns / 1e9):
+                    await self._ctx.stopped()
 
     async def _learn(self, jwks: Jwks, cooldown_s: float) -> None:
         """Where it can't be had, the keys stay that were known."""
