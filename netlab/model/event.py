@@ -65,6 +65,8 @@ EVENTS: dict[str, str] = {
     "cache-hit": "the cache answered; key, age_s, traceparent",
     "cache-miss": "the cache could not answer; key, cause, traceparent",
     "cache-stored": "a response went into the cache; key, lifetime_s, traceparent",
+    "bot-refused": "a request looks like a program's; client, score, signs",
+    "function-failed": "an edge function raised an error, or took too long; call, cause, on_error",
     "store-damaged": "a file of the cache's disk was no whole response, and is deleted; file, cause",
     "store-failed": "the cache's disk could not be written; file, cause",
     "shield-failed": "a shield can't be reached, so the origin is asked instead; shield, cause",

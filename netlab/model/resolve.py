@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from netlab.model.check_commands import with_configs
 from netlab.model.draft import Draft
+from netlab.model.edge_sources import with_sources
 from netlab.model.entries import INTERFACE, NodeEntry
 from netlab.model.link_entries import LinkEntry
 from netlab.model.resolve_links import resolve_link
@@ -49,6 +50,7 @@ def resolve(draft: Draft) -> Resolved:
             else spec
             for index, spec in enumerate(made.roles)
         )
+        roles = with_sources(draft, ("nodes", name, "roles"), roles)
         resolved.nodes[name] = made.model_copy(update={"roles": roles})
     return resolved
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netlab.model.roles import CdnSpec
 from netlab.net.context import RoleContext
 from netlab.net.disk_store import DiskStore, store_directory
 from netlab.policy.cache import Cache, Change, Lookup
 from netlab.policy.cache_key import Key, KeySettings
+from netlab.policy.compression import LEAST, MOST_WHOLE, gzipped, gzipped_head, wants_gzip
 from netlab.policy.purge import Condition
 from netlab.policy.stored import Stored
 from netlab.proto.http import RequestHead, ResponseHead
@@ -44,6 +47,18 @@ class EdgeStore:
 
     def in_memory(self, request: RequestHead, now: float) -> Lookup:
         return self._cache.look_up(request, now)
+
+    def form_of(self, request: RequestHead, entry: Stored) -> Stored:
+        """The form of a stored response, which may be compressed, that the request wants. It is compressed
+        once, and kept in memory beside what it is made of."""
+        if not LEAST <= len(entry.body) <= MOST_WHOLE or not wants_gzip(request):
+            return entry
+        if entry.packed is None:
+            packed = gzipped(entry.body)
+            made = replace(entry, head=gzipped_head(entry.head, len(packed)), body=packed)
+            self._cache.add_packed(request, entry, made)
+            return made
+        return entry.packed
 
     def store(
         self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float

@@ -114,6 +114,12 @@ class Cache:
         if variant not in self._stored and entry.size <= self._capacity:
             self._put(variant, entry)
 
+    def add_packed(self, request: RequestHead, entry: Stored, packed: Stored) -> None:
+        """Keep the compressed form of `entry` with it, if it is still here."""
+        variant = self.key_of(request), entry.varied
+        if self._stored.get(variant) is entry:
+            self._put(variant, replace(entry, packed=packed))
+
     def look_up(self, request: RequestHead, now: float) -> Lookup:
         """Section 4."""
         if request.method not in {"GET", "HEAD"}:

@@ -42,7 +42,8 @@ Varied = tuple[tuple[str, str | None], ...]  # request fields that Vary named, a
 class Stored:
     """`received_at`: seconds of the epoch; `initial_age_s`: how old it was then (section 4.2.3). `stale`:
     it has been declared so before its time. `part`: which bytes of how many there are, where it is not the
-    whole (206). `varied`: what the request had in the fields that Vary names."""
+    whole (206). `varied`: what the request had in the fields that Vary names. `packed`: the same response,
+    compressed, once somebody has wanted it so."""
 
     head: ResponseHead
     body: bytes
@@ -51,6 +52,7 @@ class Stored:
     varied: Varied = ()
     stale: bool = False
     part: tuple[Span, int] | None = None
+    packed: Stored | None = field(default=None, compare=False)
     told: dict[str, str] = field(init=False, compare=False, repr=False)
     lifetime_s: float = field(init=False, compare=False, repr=False)
 
@@ -62,7 +64,8 @@ class Stored:
     @property
     def size(self) -> int:
         """Bytes that it takes in the cache."""
-        return len(self.body) + sum(len(name) + len(value) + 4 for name, value in self.head.headers)
+        own = len(self.body) + sum(len(name) + len(value) + 4 for name, value in self.head.headers)
+        return own + (self.packed.size if self.packed is not None else 0)
 
     @property
     def validators(self) -> Headers:
@@ -124,6 +127,7 @@ class Stored:
             received_at=now,
             initial_age_s=initial_age(dated, requested_at, now),
             stale=False,
+            packed=None,
         )
 
     def _is_selected_by(self, head: ResponseHead) -> bool:

@@ -11,9 +11,11 @@ from typing import Any
 from netlab.model.roles import CdnSpec
 from netlab.net.body_copy import BodyCopy
 from netlab.net.context import RoleContext
+from netlab.net.edge_forms import in_form
+from netlab.net.edge_gate import Gate
 from netlab.net.edge_origin import CONDITIONS, Origin
 from netlab.net.edge_store import EdgeStore
-from netlab.net.exchange import Exchange
+from netlab.net.exchange import Body, Exchange
 from netlab.net.flight import Flight, FromCache, Passing
 from netlab.net.http_gateway import (
     WHOLE,
@@ -34,6 +36,7 @@ from netlab.policy.cache_control import request_directives
 from netlab.policy.cache_key import Key
 from netlab.policy.cache_status import forwarded, hit, marked
 from netlab.policy.cdn_loop import is_loop
+from netlab.policy.compression import compressible, varying
 from netlab.policy.purge import is_soft, purge_condition
 from netlab.policy.stored import Stored, is_error, shareable, storable
 from netlab.proto.http import Headers, RequestHead, ResponseHead
@@ -60,6 +63,7 @@ class _Edge:
         self._largest = spec.cache_bytes // _LARGEST_SHARE
         self._advertised = Advertised(spec.http, spec.hsts_s)
         self._origin = Origin(ctx, spec)
+        self._gate = Gate(ctx, spec)
         self._flights: dict[Key, Flight] = {}
 
     async def open(self) -> None:
@@ -82,6 +86,12 @@ class _Edge:
         if is_loop(request.headers, self._ctx.launch.node):
             await self._say(exchange, 508, "this request has been here before")
             return
+        admitted = await self._gate.admit(exchange)
+        if admitted is not None:
+            await self._serve(admitted)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        request = exchange.request
         try:
             if exchange.protocol:
                 await self._origin.tunnel(exchange)
@@ -140,8 +150,17 @@ class _Edge:
         await self._from_cache(exchange, FromCache(found.stored, hit(found.stored, now), validated=False))
 
     async def _from_cache(self, exchange: Exchange, found: FromCache) -> None:
-        head, body = answer(exchange.request, found.stored, time.time(), validated=found.validated)
+        entry, compress = found.stored, False
+        if self._spec.compress and (entry.packed is not None or compressible(entry.head)):
+            entry, compress = self._cache.form_of(exchange.request, entry), True
+        head, body = answer(exchange.request, entry, time.time(), validated=found.validated)
+        head = varying(head) if compress else head
         await exchange.respond(self._own(exchange, head, found.status), body)
+
+    async def _relay(self, exchange: Exchange, response: Response, head: ResponseHead, body: Body) -> None:
+        if self._spec.compress and exchange.request.method == "GET" and compressible(head):
+            head, body = in_form(exchange.request, head, body)
+        await relay(exchange, response, head, body)
 
     def _own(self, exchange: Exchange, head: ResponseHead, status: str) -> ResponseHead:
         return self._advertised.on(exchange, marked(head, self._ctx.launch.node, status))
@@ -198,10 +217,10 @@ class _Edge:
         head = self._own(exchange, relayed_head(decision.response.head), status)
         whole = decision.body.whole()
         if whole is not None and len(whole) <= WHOLE:
-            await relay(exchange, decision.response, head, whole)
+            await self._relay(exchange, decision.response, head, whole)
             return
         with decision.body.reader() as parts:
-            await relay(exchange, decision.response, head, parts)
+            await self._relay(exchange, decision.response, head, parts)
 
     async def _fetch(self, flight: Flight, found: Revalidate | Miss, address: str) -> None:
         """Raises UpstreamError."""
@@ -334,9 +353,9 @@ class _Edge:
         if isinstance(body, bytes):
             copy.add(body)
             self._keep(request, response.head, copy.whole() if limit else None, asked_at)
-            await relay(exchange, response, head, body)
+            await self._relay(exchange, response, head, body)
         else:
-            await relay(exchange, response, head, copy.while_passing(body))
+            await self._relay(exchange, response, head, copy.while_passing(body))
             self._keep(request, response.head, copy.whole() if limit else None, asked_at)
 
     def _keep(self, request: RequestHead, head: ResponseHead, body: bytes | None, asked_at: float) -> None:

@@ -6,16 +6,13 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from netlab.model.roles import CdnSpec
 from netlab.model.roles.cdn import Disk
 from netlab.net.stream import Stream
 from tests.kit.edge import PORT, Edge, edge, http
-from tests.kit.origin import AUTHORITY, IDENTITY, NAME
-from tests.kit.role_process import roles
+from tests.kit.role_process import RoleProcess
 from tests.kit.roles_in_process import until
 
 FRESH = "Cache-Control: max-age=300"
@@ -126,21 +123,15 @@ def test_a_killed_role_leaves_no_half_response(tmp_path: Path, store: Path) -> N
     """It is killed while it writes; whatever the next one finds is whole."""
 
     async def killed(made: Edge) -> None:
-        spec = CdnSpec(
-            listen=PORT + 1, names=(NAME,), http=("1.1",), origin=f"127.0.0.1:{PORT}", origin_name=NAME,
-            disk=Disk(bytes="8mb"),
-        )  # fmt: skip
-        launch: dict[str, Any] = {"trust_pem": AUTHORITY.root_pem, "identity": IDENTITY}
-        with roles(tmp_path) as started:
-            role = await asyncio.to_thread(lambda: started.start("killed", spec, **launch))
-            asking = Edge(made.role, spec)
+        async with made.process(PORT + 1, disk=Disk(bytes="8mb")) as asking:
             for number in range(40):
                 answer = await asking.ask(f"/{number}")
                 assert answer.status == 200, answer
                 if len(names(store)) > 20:
                     break
-            os.kill(role.process.pid, signal.SIGKILL)
-            await asyncio.to_thread(role.wait)
+            assert isinstance(asking.role, RoleProcess)
+            os.kill(asking.role.process.pid, signal.SIGKILL)
+            await asyncio.to_thread(asking.role.wait)
 
     async def again(made: Edge) -> None:
         kept = [name for name in names(store) if not name.endswith(".new")]

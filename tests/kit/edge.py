@@ -16,10 +16,11 @@ from netlab.net.context import RoleContext
 from netlab.net.stream import Stream
 from netlab.roles import cdn
 from tests.kit.origin import AUTHORITY, IDENTITY, NAME, Site, site
+from tests.kit.role_process import RoleProcess, roles
 from tests.kit.roles_in_process import Running, running
 
 PORT = 8443
-_TRUST = {"trust_pem": AUTHORITY.root_pem, "identity": IDENTITY}
+_TRUST: dict[str, Any] = {"trust_pem": AUTHORITY.root_pem, "identity": IDENTITY}
 Script = Callable[[str, Stream], Awaitable[None]]  # a request's head, and where the answer goes
 
 
@@ -27,16 +28,25 @@ Script = Callable[[str, Stream], Awaitable[None]]  # a request's head, and where
 class Edge:
     """`asked`: the heads of the requests that the origin got."""
 
-    role: Running
+    role: Running | RoleProcess
     spec: CdnSpec
+    directory: Path
     asked: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def beside(self, node: str, port: int, **spec: Any) -> AsyncIterator[Edge]:
         """Another edge before the same origin."""
         described = self.spec.model_copy(update={"listen": port, **spec})
-        async with running(_serve, described, self.role.path.parent, node, (), **_TRUST) as role:
-            yield Edge(role, described, self.asked)
+        async with running(_serve, described, self.directory, node, (), **_TRUST) as role:
+            yield Edge(role, described, self.directory, self.asked)
+
+    @asynccontextmanager
+    async def process(self, port: int, **spec: Any) -> AsyncIterator[Edge]:
+        """Another edge before the same origin, in a process of its own."""
+        described = self.spec.model_copy(update={"listen": port, **spec})
+        with roles(self.directory) as started:
+            role = await asyncio.to_thread(lambda: started.start("process", described, **_TRUST))
+            yield Edge(role, described, self.directory, self.asked)
 
     async def open(self, data: bytes) -> asyncio.StreamWriter:
         """A connection on which `data` has been sent, and of which nobody reads."""
@@ -121,6 +131,6 @@ def edge(directory: Path, script: Script, work: Callable[[Edge], Awaitable[None]
             listen=PORT, names=(NAME,), http=("1.1",), origin=f"127.0.0.1:{port}", origin_name=NAME, **spec
         )
         async with running(_serve, described, directory, "cdn", (), **_TRUST) as role:
-            await work(Edge(role, described, asked))
+            await work(Edge(role, described, directory, asked))
 
     site(directory, main)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StrictBool, WithJsonSchema
 
 from netlab.model.addresses import NetworkText
+from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import Pool, TlsServer
 from netlab.model.units import DurationNs, size_bytes
@@ -41,6 +42,40 @@ class Disk(Spec):
     bytes: SizeBytes
 
 
+class EdgeFunction(Spec):
+    """A Python function at the edge, `call`: `file.py:name`, the file beside the topology, or `module:name`.
+
+    `on`: it gets each request, before the cache; or each response, as it leaves. `on_error`: what happens
+    where it fails, or is not done within `limit`: an answer of 500, or it is left out. `source`: the file's
+    text, which is filled in when the topology is read.
+    """
+
+    call: Annotated[str, Field(pattern=r"^[^:\s]+:[A-Za-z_][A-Za-z0-9_]*$")]
+    on: Literal["request", "response"] = "request"
+    on_error: Literal["refuse", "bypass"] = "refuse"
+    limit_ns: Annotated[DurationNs, Field(gt=0)] = Field(50_000_000, alias="limit")
+    source: str = ""
+
+    @property
+    def file(self) -> str:
+        """The file that it is in; empty: a module that can be imported."""
+        where = self.call.partition(":")[0]
+        return where if where.endswith(".py") else ""
+
+
+class Bots(Spec):
+    """Programs that ask: each request gets a score of signs, and 403 from `refuse_at` on (0 to 100).
+
+    `rapid`: so many requests of a client in 10 seconds are a sign. `allow`, `deny`: parts of User-Agents
+    that are let through, or refused, whatever the signs.
+    """
+
+    refuse_at: Annotated[int, Field(ge=1, le=100)] = 70
+    rapid: Annotated[int, Field(ge=1)] = 100
+    allow: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    deny: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class CdnSpec(Spec):
     """A CDN edge: TLS to the client, a shared cache (RFC 9111), TLS to the origin.
 
@@ -57,7 +92,10 @@ class CdnSpec(Spec):
     `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
     of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
     `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
-    used while the origin fails, where responses don't say (RFC 5861).
+    used while the origin fails, where responses don't say (RFC 5861). `compress`: text goes out in gzip to
+    who wants it.
+
+    `rate_limits`, `bots`, `functions`: what a request meets before the cache, in this order.
     """
 
     kind: Literal["cdn"] = "cdn"
@@ -77,3 +115,7 @@ class CdnSpec(Spec):
     key: CacheKey = CacheKey()
     purge: tuple[NetworkText, ...] = ()
     stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")
+    compress: StrictBool = False
+    rate_limits: tuple[RateLimit, ...] = ()
+    bots: Bots | None = None
+    functions: tuple[EdgeFunction, ...] = ()
