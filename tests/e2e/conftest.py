@@ -112,10 +112,17 @@ class Lab:
 
 
 def own_lab(directory: Path, topology: str) -> Iterator[Lab]:
-    """For fixtures: a lab that several tests share, up from here on; at the end it leaves nothing."""
+    """For fixtures: a lab that several tests share, up from here on; at the end it leaves nothing.
+
+    `topology`: its text, or the name of one that netlab ships.
+    """
     made = Lab(f"t{secrets.token_hex(5)}", directory)
-    made.up(topology)
     try:
+        if "\n" in topology:
+            made.up(topology)
+        else:
+            done = made.netlab("up", topology, "--name", made.name)
+            assert done.status == 0, done
         yield made
         assert made.netlab("down", made.name).status == 0
         made.assert_gone()

@@ -1,0 +1,43 @@
+vcl 4.1;
+
+# varnish as an edge of the CDN. What it does not have it asks of HAProxy beside it, which speaks TLS.
+
+backend shield {
+    .host = "127.0.0.1";
+    .port = "8081";
+}
+
+acl may_purge {
+    "192.168.1.0"/24;
+    "203.0.113.0"/24;
+}
+
+sub vcl_recv {
+    if (req.method == "PURGE") {
+        if (client.ip !~ may_purge) {
+            return (synth(403));
+        }
+        if (req.restarts == 0) {
+            return (purge);
+        }
+        return (pass);
+    }
+}
+
+sub vcl_purge {
+    # The shield must forget it too.
+    return (restart);
+}
+
+sub vcl_backend_response {
+    # What is stale is kept, to be validated.
+    set beresp.keep = 1h;
+}
+
+sub vcl_deliver {
+    if (obj.hits > 0) {
+        set resp.http.Cache-Status = "edge; hit";
+    } else {
+        set resp.http.Cache-Status = "edge; fwd=miss";
+    }
+}
