@@ -76,11 +76,15 @@ class Bench:
         return self.run(node, self._asker(node, requests, **fields), timeout_s)
 
     def _asker(self, node: str, requests: Sequence[Request], **fields: Any) -> ClientSpec:
-        told = tuple(
+        told = {"requests": self.traced(requests), "pool": Pool()}
+        return self.client(node).model_copy(update=told | fields)
+
+    def traced(self, requests: Sequence[Request]) -> tuple[Request, ...]:
+        """Each with a traceparent, by which the packets tell it from any other of the run."""
+        return tuple(
             one if one.traceparent else one.model_copy(update={"traceparent": new_traceparent(self._rng)})
             for one in requests
         )
-        return self.client(node).model_copy(update={"requests": told, "pool": Pool(), **fields})
 
     @contextmanager
     def asking(

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from netlab.scenarios import handshake, hol, migrate, multiplex, objects, push, rest, tcp, udp, websocket
+from netlab.scenarios import (
+    cdn,
+    dns,
+    handshake,
+    hol,
+    lb,
+    migrate,
+    multiplex,
+    objects,
+    push,
+    rest,
+    tcp,
+    timeouts,
+    udp,
+    websocket,
+)
 from netlab.scenarios.scenario import Scenario
 
 _ALL = (
@@ -109,5 +124,9 @@ _ALL = (
         interfaces=lambda _: ("client-a:eth0", "client-b:wwan0"),
         needs={"client-a": "it listens", "client-b": "it talks"},
     ),
+    cdn.SCENARIO,
+    dns.SCENARIO,
+    lb.SCENARIO,
+    timeouts.SCENARIO,
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
