@@ -51,7 +51,7 @@ def flow_documents(found: Sequence[Flow]) -> list[dict[str, Any]]:
 
 
 def loss_documents(found: Sequence[Lost]) -> list[dict[str, Any]]:
-    """`frames`: the last sighting of each packet that was lost."""
+    """`frames`: the last sighting of each packet that was lost. `counted`: by the link, of all its frames."""
     return [
         {
             "after": ":".join(one.after),
@@ -59,6 +59,7 @@ def loss_documents(found: Sequence[Lost]) -> list[dict[str, Any]]:
             "link": one.link,
             "lost": len(one.packets),
             "sent": one.sent,
+            "counted": one.counted.model_dump() if one.counted is not None else None,
             "frames": [packet.number for packet in one.packets],
         }
         for one in found

@@ -12,6 +12,7 @@ from netlab.report import budget
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.flows import Flow
 from netlab.trace.losses import Lost
+from netlab.trace.run import RunDrops
 from netlab.trace.story import Hop, LayerTable, Span, Variant
 from netlab.trace.table import Cell
 from netlab.trace.table import Table as Measured
@@ -188,12 +189,13 @@ def flows(found: Sequence[Flow]) -> Table:
 
 def losses(found: Sequence[Lost]) -> Table:
     made = _table(
-        ("last seen at", 26, False),
-        ("not seen at", 26, False),
+        ("last seen at", 22, False),
+        ("not seen at", 22, False),
         ("lost", 6, True),
         ("of", 7, True),
         ("%", 6, True),
-        ("frames", 18, False),
+        ("link counts", 17, False),
+        ("frames", 14, False),
     )
     made.padding = (0, 1, 0, 0)
     for one in found:
@@ -204,9 +206,19 @@ def losses(found: Sequence[Lost]) -> Table:
             str(len(one.packets)),
             str(one.sent),
             f"{100 * one.share:.2f}",
+            counted(one.counted),
             frame_list(tuple(packet.number for packet in one.packets), 2),
         )
     return made
+
+
+def counted(drops: RunDrops | None) -> str:
+    """What a link's counters say."""
+    if drops is None:
+        return ""
+    if drops.queue is None:
+        return f"{drops.lost} dropped"
+    return f"{drops.lost} lost\n{drops.queue} queue full"
 
 
 def claims(judged: Sequence[Claim]) -> Table:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from netlab.model.impairment import Impairment
 from netlab.model.topology import Link, Node, Topology
-from netlab.trace.run import Run, RunCapture, RunLink, RunNode, RunRelay
+from netlab.trace.run import Run, RunCapture, RunDrops, RunLink, RunNode, RunRelay
 
 
 def run_of(
@@ -54,6 +55,37 @@ def _link(link: Link, now: Mapping[tuple[str, str], tuple[Impairment, Impairment
     ends = (str(link.ends[0]), str(link.ends[1]))
     up, down = now.get(ends, (link.up, link.down))
     return RunLink(ends=ends, medium=link.medium, mtu=link.mtu, up=up, down=down)
+
+
+def with_drops(run: Run, dropped: Mapping[tuple[str, str], tuple[RunDrops, RunDrops]]) -> Run:
+    """The run with what its links did not deliver, by their ends, up and down."""
+    links = tuple(link.model_copy(update={"dropped": dropped.get(link.ends)}) for link in run.links)
+    return run.model_copy(update={"links": links})
+
+
+def drops_of(
+    before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, str], tuple[RunDrops, RunDrops]]:
+    """Ends ─► what links did not deliver between two of their documents (`LabClient.links`), up and down. A
+    counter that went back has begun anew in between."""
+    then = {tuple(link["ends"]): link for link in before}
+    found = {}
+    for link in after:
+        ends = (str(link["ends"][0]), str(link["ends"][1]))
+        first = then.get(ends)
+        if first is not None:
+            found[ends] = (_drops(first["up"], link["up"]), _drops(first["down"], link["down"]))
+    return found
+
+
+def _drops(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDrops:
+    def grown(name: str) -> int:
+        then, now = int(before["counters"].get(name, 0)), int(after["counters"].get(name, 0))
+        return now - then if now >= then else now
+
+    if "dropped" in after["counters"]:
+        return RunDrops(lost=grown("dropped"), queue=None)
+    return RunDrops(lost=grown("lost"), queue=grown("overlimit"))
 
 
 def names_of(topology: Topology) -> dict[str, tuple[str, ...]]:

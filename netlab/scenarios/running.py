@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from netlab.scenarios.folder import default_folder, run_folder
 from netlab.scenarios.outcome import Outcome, outcome
 from netlab.scenarios.scenario import Options, Say, Scenario
 from netlab.trace import qlog
-from netlab.trace.run import RunCapture, RunPhase, RunRelay
+from netlab.trace.run import RunCapture, RunDrops, RunPhase, RunRelay
 
 _CACHING = ("resolver", "cdn")
 
@@ -75,6 +75,7 @@ class _Captured:
     settings: dict[str, str]
     times_ns: tuple[int, int]
     links: dict[tuple[str, str], tuple[Impairment, Impairment]]
+    dropped: dict[tuple[str, str], tuple[RunDrops, RunDrops]]
     relay: RunRelay | None
 
 
@@ -110,6 +111,7 @@ def _told(folder: Path, scenario: Scenario, captured: _Captured, keys: str) -> O
         links=captured.links,
         relay=captured.relay,
     ).model_copy(update={"phases": captured.phases, "settings": captured.settings})
+    run = record.with_drops(run, captured.dropped)
     (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
     found = outcome(folder)
     comment(folder, run.capture.file, comments(found))
@@ -175,8 +177,8 @@ def _steps(say: Say) -> Callable[[str, int, int], None]:
 
 
 def _captured(lab: LabClient, scenario: Scenario, bench: Bench, folder: Path) -> _Captured:
-    offset, before = lab.events_size(), _relayed(lab)
-    links = link_impairments(lab)
+    offset, before, counted = lab.events_size(), _relayed(lab), lab.links()
+    links = link_impairments(counted)
     chosen = scenario.interfaces(bench.topology) if scenario.interfaces is not None else ()
     where = f"{len(chosen)} interfaces" if chosen else "every interface"
     bench.say(f"capturing {where}")
@@ -199,6 +201,7 @@ def _captured(lab: LabClient, scenario: Scenario, bench: Bench, folder: Path) ->
         bench.options.settings(),
         (started, ended),
         links,
+        record.drops_of(counted, lab.links()),
         _difference(before, _relayed(lab)),
     )
 
@@ -219,14 +222,16 @@ def _difference(before: dict[str, int] | None, after: dict[str, int] | None) -> 
     return RunRelay(**{name: after[name] - before[name] for name in RunRelay.model_fields})
 
 
-def link_impairments(lab: LabClient) -> dict[tuple[str, str], tuple[Impairment, Impairment]]:
+def link_impairments(
+    links: Iterable[Mapping[str, Any]],
+) -> dict[tuple[str, str], tuple[Impairment, Impairment]]:
     """What each link does now; `netlab link set` may have changed it since `up`."""
     return {
         (str(link["ends"][0]), str(link["ends"][1])): (
             from_document(link["up"]["impairment"]),
             from_document(link["down"]["impairment"]),
         )
-        for link in lab.links()
+        for link in links
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from netlab.trace.leg import Leg
 from netlab.trace.packet import Journey, Packet, Socket
-from netlab.trace.run import Run
+from netlab.trace.run import Run, RunDrops
 
 Place = tuple[str, str]
 
@@ -18,13 +18,15 @@ Place = tuple[str, str]
 class Lost:
     """Packets that were seen at `after` and not at `before`, the next interface of their way. `link`: "A ─ B"
     where one link joins the two; else what was captured leaves out the interfaces between. `sent`: all that
-    were seen at `after` and should have come to `before`."""
+    were seen at `after` and should have come to `before`. `counted`: what the link's own counters say, of all
+    frames that it took there; None where no link joins the two, or the run has no counts."""
 
     after: Place
     before: Place
     link: str
     packets: tuple[Packet, ...]
     sent: int
+    counted: RunDrops | None = None
 
     @property
     def share(self) -> float:
@@ -44,8 +46,7 @@ def losses(legs: Iterable[Leg], found: Iterable[Journey], run: Run) -> tuple[Los
     for journeys in ways:
         _count(journeys, gone, sent)
     made = [
-        Lost(after, before, _link(after, before, run), tuple(packets), sent[after, before])
-        for (after, before), packets in gone.items()
+        _lost(after, before, packets, sent[after, before], run) for (after, before), packets in gone.items()
     ]
     return tuple(sorted(made, key=lambda one: (-len(one.packets), one.after)))
 
@@ -85,9 +86,11 @@ def _count(
             gone[way[last], way[last + 1]].append(journey[-1])
 
 
-def _link(after: Place, before: Place, run: Run) -> str:
+def _lost(after: Place, before: Place, packets: Sequence[Packet], sent: int, run: Run) -> Lost:
     end = f"{after[0]}:{after[1]}"
     link = run.link_at(end)
     if link is not None and link.other(end) == f"{before[0]}:{before[1]}":
-        return f"{end} ─ {link.other(end)}"
-    return f"{before[0]} (within the node)" if after[0] == before[0] else ""
+        name = f"{end} ─ {link.other(end)}"
+        return Lost(after, before, name, tuple(packets), sent, link.dropped_from(end))
+    within = f"{before[0]} (within the node)" if after[0] == before[0] else ""
+    return Lost(after, before, within, tuple(packets), sent)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+_RECOVERY = ("recovery:metrics_updated", "recovery:metric_update")
 _MS = 1_000_000  # nanoseconds; qlog's times are milliseconds since 1970 here
 
 
@@ -28,3 +29,16 @@ def files(name: str, text: str, times_ns: tuple[int, int]) -> Iterator[tuple[str
 
 def _began_ns(trace: dict[str, Any]) -> int:
     return int(trace["events"][0]["time"] * _MS)
+
+
+def recovery(document: Mapping[str, Any], name: str) -> Iterator[tuple[int, float]]:
+    """What a connection's end said of its recovery, as (CLOCK_REALTIME ns, value): `name` "cwnd" or
+    "bytes_in_flight" in bytes, "latest_rtt" in ms. Nothing where the document is no qlog of this form."""
+    try:
+        events = document["traces"][0]["events"]
+        found = [(int(one["time"] * _MS), one["data"]) for one in events if one["name"] in _RECOVERY]
+    except (LookupError, TypeError):
+        return
+    for time_ns, data in found:
+        if isinstance(data, Mapping) and isinstance(data.get(name), (int, float)):
+            yield time_ns, float(data[name])

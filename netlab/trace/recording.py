@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from netlab.decode.frame import Frame, frames
 from netlab.decode.tls import KeyLog
@@ -47,6 +50,17 @@ class Recording:
             for frame in self.frames
             if frame.node == node and (not interface or frame.interface == interface)
         )
+
+    def qlog(self, node: str, original_id: str) -> Mapping[str, Any]:
+        """What `node` wrote of the QUIC connection with this original destination connection ID (in hex).
+        Empty where it recorded none."""
+        for path in sorted((self.folder / "qlog").glob(f"{node}.*.{original_id}.qlog")):
+            try:
+                found: Mapping[str, Any] = json.loads(_text(path))
+            except ValueError as error:
+                raise CaptureError(f"{path}: {error}", AGAIN) from error
+            return found
+        return {}
 
     def events_of(self, phase: RunPhase) -> tuple[Event, ...]:
         """What roles said while `phase` lasted."""

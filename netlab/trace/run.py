@@ -21,14 +21,32 @@ class RunNode(_Part):
     addresses: tuple[str, ...] = ()
 
 
+class RunDrops(_Part):
+    """Frames that a link's own counters say it did not deliver in the run. `lost`: at random; `queue`: they
+    found it full. Of a netem link, which doesn't tell these apart, both are in `lost`, `queue` is None."""
+
+    lost: int = 0
+    queue: int | None = 0
+
+    @property
+    def count(self) -> int:
+        return self.lost + (self.queue or 0)
+
+
 class RunLink(_Part):
-    """`ends` are `node:interface`; `up` impairs what the first end sends, `down` what the second sends."""
+    """`ends` are `node:interface`; `up` impairs what the first end sends, `down` what the second sends.
+    `dropped` of both; None where the run doesn't say it."""
 
     ends: tuple[str, str]
     medium: str = ""
     mtu: int = 1500
     up: Impairment = Impairment()
     down: Impairment = Impairment()
+    dropped: tuple[RunDrops, RunDrops] | None = None
+
+    def dropped_from(self, end: str) -> RunDrops | None:
+        """Of what `end` sent."""
+        return None if self.dropped is None else self.dropped[self.ends[0] != end]
 
     def sent_by(self, end: str) -> Impairment:
         """What it does to frames that `end` sends."""

@@ -18,6 +18,7 @@ from netlab.trace.findings import Findings
 from netlab.trace.leg import Leg, network
 from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
+from netlab.trace.run import Run, RunDrops
 from netlab.trace.story import Variant
 from netlab.trace.table import Cell, Table
 
@@ -57,7 +58,9 @@ def page(folder: str, read: Recording, findings: Findings) -> str:
                 for leg in legs
             ]
         ),
-        "plots": joined([_folded(_name(leg), plots.drawings(leg, all_of, read.events)) for leg in legs]),
+        "plots": joined(
+            [*_drops(run), *(_folded(_name(leg), plots.drawings(leg, all_of, read, deep)) for leg in legs)]
+        ),
         "packets": _packets(len(whole), len(read.frames)),
     }
     blocks = {
@@ -175,6 +178,25 @@ def _table(table: Table) -> Markup:
     ]
     notes = [el("p", note) for note in table.notes]
     return joined([_grid(table.title, (*table.columns, "packets"), rows), *notes])
+
+
+def _drops(run: Run) -> list[Markup]:
+    """What the links' own counters say of the run."""
+    rows = [
+        el("tr", *(el("td", said) for said in (f"{end} ─► {link.other(end)}", *_counted(drops))))
+        for link in run.links
+        for end in link.ends
+        for drops in [link.dropped_from(end)]
+        if drops is not None and drops.count
+    ]
+    titles = ("link", "lost at random", "found the queue full")
+    return [_grid("Frames that links did not deliver, by their counters", titles, rows)] if rows else []
+
+
+def _counted(drops: RunDrops) -> tuple[str, str]:
+    if drops.queue is None:  # netem counts them as one
+        return f"{drops.lost}, full queue included", ""
+    return str(drops.lost), str(drops.queue)
 
 
 def _grid(title: str, titles: Sequence[str], rows: Sequence[Markup]) -> Markup:

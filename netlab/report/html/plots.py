@@ -1,23 +1,34 @@
-"""Plots of one connection over time: round trips, throughput, window and bytes in flight, losses."""
+"""Plots of one connection over time: round trips, throughput, window and bytes in flight, losses by link."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from netlab.model.event import Event
 from netlab.report.html.ladder import journeys_of
 from netlab.report.html.markup import Markup, el, joined
-from netlab.trace.leg import Leg, Network
-from netlab.trace.tcp_analysis import TcpAnalysis, analyse
+from netlab.trace.connection import Connection, connections
+from netlab.trace.deep import Deep
+from netlab.trace.leg import Leg, Network, View
+from netlab.trace.losses import Lost
+from netlab.trace.losses import losses as losses_of
+from netlab.trace.qlog import recovery
+from netlab.trace.quic_analysis import analyse_quic
+from netlab.trace.recording import Recording
+from netlab.trace.run import Run
+from netlab.trace.tcp_analysis import Sample, analyse
 
 _WIDTH, _HEIGHT, _POINTS = 440, 150, 500
+_SERIES = 3  # lines in one plot
+_LONG = 20_000  # packets of QUIC that are opened for plots alone
 Points = list[tuple[float, float]]
 
 
-def drawings(connection: Leg, all_of: Network, events: Iterable[Event]) -> Markup:
-    """Of the direction with more data, at its sender's interface; UDP has throughput and losses only."""
-    start = connection.start_ns
-    client, server = connection.client, connection.server
+def drawings(leg: Leg, all_of: Network, read: Recording, deep: Deep) -> Markup:
+    """Of the direction with more data, at its sender's interface. UDP that isn't QUIC has throughput and
+    losses only."""
+    start = leg.start_ns
+    client, server = leg.client, leg.server
     down = sum(one.headers.payload_length for one in server.packets if not server.to_server(one))
     up = sum(one.headers.payload_length for one in client.packets if client.to_server(one))
     view = server if down >= up else client
@@ -26,20 +37,43 @@ def drawings(connection: Leg, all_of: Network, events: Iterable[Event]) -> Marku
         for one in view.packets
         if view.to_server(one) == (view is client and down < up)
     ]
-    made = [_plot("throughput, Mbit/s", {"": throughput(sizes)})]
-    if view.packets[0].headers.protocol == "tcp":
-        found = analyse(view, "server" if down >= up else "client")
-        made = [*_of_tcp(found, start, _windows(connection, events, start)), *made]
-    made.append(_plot("packets lost on the way, in all", {"": losses(connection, all_of, start)}))
+    made = [
+        *_of_transport(leg, view, read, deep),
+        _plot("throughput, Mbit/s", {"": throughput(sizes)}),
+        _plot("packets lost on the way, in all", losses(leg, all_of, read.run)),
+    ]
     return joined(made)
 
 
-def _of_tcp(found: TcpAnalysis, start: int, windows: Points) -> list[Markup]:
-    rtts = [((one.at.time_ns - start) / 1e6, one.value / 1e6) for one in found.rtts]
-    flight = [((one.at.time_ns - start) / 1e6, one.value / 1e3) for one in found.flight]
+def _of_transport(leg: Leg, view: View, read: Recording, deep: Deep) -> Iterator[Markup]:
+    """`view`: the sender's."""
+    start, sender = leg.start_ns, "server" if view is leg.server else "client"
+    if view.packets[0].headers.protocol == "tcp":
+        found = analyse(view, "server" if sender == "server" else "client")
+        yield from _path(found.rtts, found.flight, _windows(leg, read.events, start), start)
+        return
+    connection = _opened(view, read, deep)
+    if connection is None or connection.quic is None:
+        return
+    seen = analyse_quic(connection.quic, "server" if sender == "server" else "client")
+    document = read.qlog(view.node, connection.quic.packets[0].sealed.destination.hex())
+    windows = [((at - start) / 1e6, value / 1e3) for at, value in recovery(document, "cwnd")]
+    yield from _path(seen.rtts, seen.flight, windows, start)
+
+
+def _opened(view: View, read: Recording, deep: Deep) -> Connection | None:
+    known = deep.connections.get(view.packets[0].number)
+    if known is None and len(view.packets) <= _LONG:
+        known = next(iter(connections((packet.frame for packet in view.packets), read.keys)), None)
+    return known
+
+
+def _path(rtts: Sequence[Sample], flight: Sequence[Sample], windows: Points, start: int) -> list[Markup]:
+    trips = [((one.at.time_ns - start) / 1e6, one.value / 1e6) for one in rtts]
+    held = [((one.at.time_ns - start) / 1e6, one.value / 1e3) for one in flight]
     return [
-        _plot("round-trip time, ms", {"": rtts}),
-        _plot("bytes in flight and congestion window, kB", {"in flight": flight, "window": windows}),
+        _plot("round-trip time, ms", {"": trips}),
+        _plot("bytes in flight and congestion window, kB", {"in flight": held, "window": windows}),
     ]
 
 
@@ -68,16 +102,25 @@ def throughput(sizes: Sequence[tuple[float, int]], buckets: int = 60) -> Points:
     return [(first + width * (number + 0.5), total * 8 / width / 1e3) for number, total in enumerate(summed)]
 
 
-def losses(leg: Leg, all_of: Network, start: int) -> Points:
-    """How many packets had been seen at one end and never at the other."""
-    count, found = 0, [(0.0, 0.0)]
-    for journey in journeys_of(all_of, [leg]) if len(leg.views) > 1 else ():
-        ends = {leg.client.place, leg.server.place}
-        if not ends <= {packet.place for packet in journey} and journey[0].place in ends:
-            count += 1
-            found.append(((journey[0].time_ns - start) / 1e6, float(count)))
+def losses(leg: Leg, all_of: Network, run: Run) -> dict[str, Points]:
+    """By link, the one that lost most first: how many of the connection's packets it had lost by when."""
+    found = losses_of([leg], journeys_of(all_of, [leg]), run)
     last = max(leg.client.packets[-1].time_ns, leg.server.packets[-1].time_ns)
-    return [*found, ((last - start) / 1e6, float(count))]
+    made: dict[str, Points] = {}
+    for lost in found[:_SERIES]:
+        times = sorted((packet.time_ns - leg.start_ns) / 1e6 for packet in lost.packets)
+        steps = [(at, float(count)) for number, at in enumerate(times) for count in (number, number + 1)]
+        made[_where(lost)] = [(0.0, 0.0), *steps, ((last - leg.start_ns) / 1e6, float(len(times)))]
+    return made or {"": [(0.0, 0.0), ((last - leg.start_ns) / 1e6, 0.0)]}
+
+
+def _where(lost: Lost) -> str:
+    """The link's sending end, and whether its counters know of a full queue or of random loss only."""
+    end = ":".join(lost.after)
+    if lost.counted is None or lost.counted.queue is None or not lost.counted.count:
+        return f"after {end}"
+    kinds = {"queue full": lost.counted.queue, "random loss": lost.counted.lost}
+    return f"after {end}: {' and '.join(kind for kind, count in kinds.items() if count)}"
 
 
 def thinned(points: Points, most: int = _POINTS) -> Points:
@@ -119,7 +162,7 @@ def _plot(title: str, series: dict[str, Points]) -> Markup:
         )
         parts.append(el("polyline", points=path, class_=f"series s{number}"))
         if name:
-            parts.append(el("text", name, x=200 + 90 * number, y=24, class_=f"key k{number}"))
+            parts.append(el("text", name, x=60, y=24 + 13 * number, class_=f"key k{number}"))
     if not every:
         parts.append(el("text", "nothing to show", x=150, y=80))
     return el("svg", *parts, viewbox=f"0 0 {_WIDTH} {_HEIGHT}", class_="plot", role="img", aria_label=title)

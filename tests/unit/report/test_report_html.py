@@ -24,6 +24,7 @@ from netlab.trace.recording import Recording
 from netlab.trace.story import Variant
 from tests.kit.html_run import HOSTILE, recorded
 from tests.kit.story import Story
+from tests.kit.story import run as story_run
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,8 @@ def test_ladder_shows_what_was_lost_and_what_was_sent_again(tmp_path: Path) -> N
     assert "lost after home-router" in shown
     assert shown.count('class="step again"') == 1
     assert re.search(r"again \(as \d+\)", shown)
-    lost = plots.losses(legs[0], all_of, legs[0].start_ns)
+    ((where, lost),) = plots.losses(legs[0], all_of, story_run()).items()
+    assert where == "after home-router:wan"
     assert lost[-1][1] == 1.0, lost
 
 

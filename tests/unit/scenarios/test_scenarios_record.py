@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from netlab.errors import InputError, LabError
@@ -10,9 +12,9 @@ from netlab.model.impairment import GilbertElliott, Impairment
 from netlab.model.roles import ClientSpec
 from netlab.model.topology import Endpoint, Interface, Link, Node, Topology
 from netlab.scenarios.answers import merged, refuse_failed
-from netlab.scenarios.record import descriptions_of, names_of, run_of
+from netlab.scenarios.record import descriptions_of, drops_of, names_of, run_of, with_drops
 from netlab.scenarios.rest import client_of
-from netlab.trace.run import Run, RunCapture, RunRelay
+from netlab.trace.run import Run, RunCapture, RunDrops, RunRelay
 
 ENDS = (Endpoint(node="b", interface="eth0"), Endpoint(node="sw", interface="p1"))
 
@@ -43,6 +45,7 @@ def test_run_json_has_what_a_trace_needs_and_is_read_back() -> None:
         links={("b:eth0", "sw:p1"): (now, Impairment())},
         relay=RunRelay(frames=3),
     )
+    run = with_drops(run, drops_of([document(lost=1, overlimit=2)], [document(lost=4, overlimit=2)]))
     assert Run.from_json(run.to_json()) == run
     assert run.links[0].up == now
     assert run.flaws == ("the capture lost 1 packets",)
@@ -54,6 +57,32 @@ def test_run_json_has_what_a_trace_needs_and_is_read_back() -> None:
     assert (link.sent_by("b:eth0").delay_ns, link.sent_by("sw:p1").delay_ns) == (5, 0)
     assert link.other("sw:p1") == "b:eth0"
     assert run.link_at("b:eth1") is None
+    assert link.dropped_from("b:eth0") == RunDrops(lost=3, queue=0)
+    assert link.dropped_from("sw:p1") == RunDrops(lost=0, queue=0)
+
+
+def document(**counters: int) -> dict[str, Any]:
+    """Of a link, as the lab has it; `counters` are those of what its first end sends."""
+    return {
+        "ends": [str(end) for end in ENDS],
+        "up": {"counters": counters},
+        "down": {"counters": {"lost": 5, "overlimit": 0}},
+    }
+
+
+def test_counters_that_began_anew_count_from_then_on() -> None:
+    ((up, _),) = drops_of([document(lost=9, overlimit=9)], [document(lost=2, overlimit=9)]).values()
+    assert up == RunDrops(lost=2, queue=0)
+
+
+def test_netem_does_not_tell_loss_from_a_full_queue() -> None:
+    ((up, _),) = drops_of([document(dropped=3)], [document(dropped=10)]).values()
+    assert up == RunDrops(lost=7, queue=None)
+    assert up.count == 7
+
+
+def test_a_link_that_is_new_has_no_counts() -> None:
+    assert drops_of([], [document(lost=1)]) == {}
 
 
 def test_names_and_descriptions_for_wireshark() -> None:
