@@ -88,7 +88,10 @@ class FaultService:
             self._begun(entry)
             (connection.progress if hold else connection.ok)(entry.document())
 
-        entry.live.begin(others, begun)
+        try:
+            entry.live.begin(others, begun)
+        except NetlabError as error:
+            begun(error)
 
     def _begun(self, entry: Entry) -> None:
         entry.begun, entry.since = True, time.time()
