@@ -9,7 +9,7 @@ from netlab.model.roles import Request, Resilience
 from netlab.scenarios.bench import Bench
 from netlab.scenarios.measured import named
 from netlab.trace.connection import Connection, Span, connections
-from netlab.trace.packet import Packet, packets_of
+from netlab.trace.packet import Packet
 from netlab.trace.recording import Recording
 from netlab.trace.run import RunPhase
 
@@ -83,12 +83,6 @@ def within(packets: Iterable[Packet], phase: RunPhase | None) -> list[Packet]:
     if phase is None:
         return []
     return [one for one in packets if phase.started_ns <= one.time_ns <= phase.ended_ns]
-
-
-def openings(read: Recording, node: str, interface: str, port: int) -> list[Packet]:
-    """SYNs to a port, as an interface saw them; of a TCP connection there may be several."""
-    packets = packets_of(read.frames_at(node, interface))
-    return [one for one in packets if one.opens and one.dst.port == port]
 
 
 def at_once(spans: Iterable[tuple[int, int]]) -> int:

@@ -13,6 +13,7 @@ from netlab.scenarios import (
     objects,
     push,
     rest,
+    retry,
     tcp,
     timeouts,
     udp,
@@ -128,5 +129,6 @@ _ALL = (
     dns.SCENARIO,
     lb.SCENARIO,
     timeouts.SCENARIO,
+    retry.SCENARIO,
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
