@@ -45,7 +45,7 @@ class Edge:
         """Another edge before the same origin, in a process of its own."""
         described = self.spec.model_copy(update={"listen": port, **spec})
         with roles(self.directory) as started:
-            role = await asyncio.to_thread(lambda: started.start("process", described, **_TRUST))
+            role = await asyncio.to_thread(lambda: started.start(f"process-{port}", described, **_TRUST))
             yield Edge(role, described, self.directory, self.asked)
 
     async def open(self, data: bytes) -> asyncio.StreamWriter:
