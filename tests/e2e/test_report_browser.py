@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from netlab.decode.frame import SYN
 from netlab.report.har import har
+from netlab.report.html.page import page as page_of
 from netlab.trace.client_requests import client_requests
+from netlab.trace.packet import packets_of
 from tests.kit.browser import Page, browser
 from tests.kit.har_rules import faults
 from tests.kit.html_run import HOSTILE, recorded, written
+from tests.kit.large_run import large
 
 pytestmark = pytest.mark.needs("chromium")
 VIEWS = ("claims", "map", "waterfall", "ladder", "plots", "packets")
@@ -97,6 +101,50 @@ def test_every_view_by_click_by_keyboard_in_both_schemes_and_on_paper(file: Path
             return page.errors
 
     assert asyncio.run(drive()) == []
+
+
+_SCROLLED = """(async () => {
+  document.getElementById('tab-packets').click();
+  const list = document.getElementById('list'), took = [], steps = 60;
+  for (let n = 1; n <= steps; n++) {
+    const start = performance.now();
+    list.scrollTop = (list.scrollHeight - list.clientHeight) * n / steps;
+    await new Promise(requestAnimationFrame);
+    took.push(performance.now() - start);
+  }
+  await new Promise(requestAnimationFrame);
+  const last = document.getElementById('rows').lastChild.textContent;
+  return {median: took.sort((a, b) => a - b)[steps / 2], last};
+})()"""
+
+_SOUGHT = """{
+  const box = document.getElementById('find');
+  box.value = 'syn'; box.dispatchEvent(new Event('input')); undefined
+}"""
+
+
+def test_a_page_of_a_hundred_thousand_packets_stays_usable(tmp_path: Path) -> None:
+    read, findings = large(100_000)
+    file = tmp_path / "report.html"
+    file.write_text(page_of("run", read, findings), encoding="utf-8")
+
+    async def drive() -> dict[str, Any]:
+        async with browser() as page:
+            await page.open(file)
+            await page.until("performance.getEntriesByName('first-contentful-paint').length > 0")
+            painted = await page.value("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            scrolled = await page.promised(_SCROLLED)
+            await page.value(_SOUGHT)
+            count = await page.value("document.getElementById('count').textContent")
+            return {"painted": painted, "count": count, "errors": page.errors, **scrolled}
+
+    found = asyncio.run(drive())
+    assert found["errors"] == []
+    assert found["painted"] < 2000, found
+    assert found["median"] < 100, f"ms from a step to its frame: {found}"
+    assert found["last"].split()[0] == str(len(read.frames)), found
+    every = sum(packet.headers.flags & SYN > 0 for packet in packets_of(read.frames))
+    assert found["count"].strip() == f"{every} of {len(read.frames)}"
 
 
 # Chromium's network panel, and what it makes of a HAR: its own modules, in its own page.

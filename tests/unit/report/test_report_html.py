@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -23,6 +24,7 @@ from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
 from netlab.trace.story import Variant
 from tests.kit.html_run import HOSTILE, recorded
+from tests.kit.large_run import large
 from tests.kit.story import Story
 from tests.kit.story import run as story_run
 
@@ -117,6 +119,21 @@ def test_a_run_without_packets_has_a_page(told: tuple[Recording, Findings]) -> N
     read = Recording(Path("runs/1"), told[0].run, (), told[0].keys)
     read.__dict__["frames"] = ()
     assert "No claim was judged" in page("runs/1", read, Findings())
+
+
+def test_five_thousand_packets_are_a_page_below_three_seconds_and_three_megabytes() -> None:
+    """The figures of a machine that does nothing else: processor time stands for it."""
+    read, findings = large(5000)
+    started = time.process_time()
+    text = page("runs/1", read, findings)
+    took = time.process_time() - started
+    assert len(text.encode()) < 3_000_000
+    assert took < 3, f"{took:.2f} s of processor time for {len(read.frames)} packets"
+    blocks = Seen(text).blocks
+    whole = json.loads(blocks["packets-whole"])
+    shown = {number for claim in findings.claims for some in claim.evidence.values() for number in some[:6]}
+    assert {str(number) for number in shown} <= whole.keys(), "what a click shows is there"
+    assert f"{len(whole)} of {len(read.frames)} packets are in this page" in text
 
 
 def test_markup_escapes_text_and_attributes_but_not_markup() -> None:
