@@ -30,7 +30,7 @@ class Launches:
     plan: Plan
     seed: int
     now: datetime
-    _identities: dict[tuple[str, str], Identity] = field(default_factory=dict)
+    _identities: dict[tuple[str, str], tuple[Identity, ...]] = field(default_factory=dict)
 
     @cached_property
     def authority(self) -> Authority:
@@ -65,6 +65,7 @@ class Launches:
     def document(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...], now: datetime) -> Launch:
         """`names`: what the role's certificate must carry; empty: it gets none."""
         checks = isinstance(spec, ProxySpec) and (spec.jwt or any(route.jwt for route in spec.routes))
+        identity, *more = self._served(node, role, spec, names) if names else (None,)
         return Launch(
             lab=self.lab,
             node=node,
@@ -74,7 +75,8 @@ class Launches:
             resolvers=self.plan.resolvers.get(node, ()),
             locations=self.plan.locations,
             trust_pem=self.trust_pem if spec.kind == "command" else self.authority.root_pem,
-            identity=self._identity(node, role, spec, names) if names else None,
+            identity=identity,
+            more_identities=tuple(one for one in more if one is not None),
             client_identity=self.authority.issue((node,), purpose="client") if _shows(spec) else None,
             responder=self._responder() if isinstance(spec, OcspSpec) else None,
             jwt_public_pem=self._tokens.public_pem if checks else "",
@@ -87,20 +89,22 @@ class Launches:
             return ""
         return self._tokens.token(spec.bearer, now, spec.bearer_fault)
 
-    def _identity(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...]) -> Identity:
-        """The same whenever a role is started again."""
+    def _served(self, node: str, role: str, spec: RoleSpec, names: tuple[str, ...]) -> tuple[Identity, ...]:
+        """At least one; the same whenever a role is started again."""
         found = self._identities.get((node, role))
         if found is None:
             tls = getattr(spec, "tls", None)
             fault = tls.fault if isinstance(tls, TlsServer) else "none"
-            found = self._identities[node, role] = self.authority.issue(names, fault=fault)
+            groups = spec.name_groups if isinstance(spec, ProxySpec) else (names,)
+            found = tuple(self.authority.issue(group, fault=fault) for group in groups)
+            self._identities[node, role] = found
         return found
 
     def _responder(self) -> ResponderLaunch:
         """It starts before the others, so what they will get is made now."""
         for start in self._starts():
             if start.names:
-                self._identity(start.node, start.role, start.spec, start.names)
+                self._served(start.node, start.role, start.spec, start.names)
         return self.authority.responder()
 
 

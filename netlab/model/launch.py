@@ -46,9 +46,10 @@ class Launch(BaseModel):
     """The JSON document on descriptor NETLAB_SPEC_FD.
 
     Names in the spec (upstreams, roots, records) are already addresses. `locations` maps networks to
-    locations, for geo DNS. `trust_pem` is the lab's root certificate. `identity` is for serving,
-    `client_identity` for calling, where the spec asks for it. `jwt_public_pem` verifies tokens
-    (RS256 or ES256); `bearer_token` is what a client sends. `seed` seeds the role's random numbers.
+    locations, for geo DNS. `trust_pem` is the lab's root certificate. `identity` is for serving, and so are
+    `more_identities`, of names that have a certificate of their own; `client_identity` is for calling, where
+    the spec asks for it. `jwt_public_pem` verifies the lab's tokens (ES256); `bearer_token` is what a client
+    sends. `seed` seeds the role's random numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +63,7 @@ class Launch(BaseModel):
     locations: dict[str, str] = {}
     trust_pem: str = ""
     identity: Identity | None = None
+    more_identities: tuple[Identity, ...] = ()
     client_identity: Identity | None = None
     responder: ResponderLaunch | None = None
     jwt_public_pem: str = ""

@@ -155,7 +155,11 @@ class RoleContext:
         key = spec, alpn
         if key not in self._tls_servers:
             self._tls_servers[key] = tls.ServerContext(
-                spec, (self.launch.identity,), alpn, self._keylog, self.launch.trust_pem
+                spec,
+                (self.launch.identity, *self.launch.more_identities),
+                alpn,
+                self._keylog,
+                self.launch.trust_pem,
             )
         return self._tls_servers[key]
 

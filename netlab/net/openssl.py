@@ -24,6 +24,7 @@ _ERRORS = {
     rejected.CERTIFICATE_EXPIRED: 10,  # X509_V_ERR_CERT_HAS_EXPIRED
     rejected.UNKNOWN_CA: 20,  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 }
+_UNRECOGNIZED_NAME = 112
 _nowhere = ffi.new("char **")  # for an address that nobody reads
 Chain = Callable[[], list[x509.Certificate]]  # the leaf first, as far as OpenSSL got
 Judge = Callable[[SSL.Connection, Chain, int, int], int]  # …, depth, error or 0 ─► the alert, or 0
@@ -51,6 +52,21 @@ def set_judge(context: SSL.Context, mode: int, judge: Judge) -> object:
 
     callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", asked, error=0)
     lib.SSL_CTX_set_verify(context._context, mode, callback)
+    return callback
+
+
+def set_chooser(context: SSL.Context, choose: Callable[[SSL.Connection], bool]) -> object:
+    """Have `choose` see the name that a client asks for, and take a context for it; False ends the handshake
+    with the alert unrecognized_name (RFC 6066 section 3). Keep the result as long as `context`."""
+
+    def asked(ssl: Any, alert: Any, _: Any) -> int:
+        if choose(SSL.Connection._reverse_mapping[ssl]):
+            return 0
+        alert[0] = _UNRECOGNIZED_NAME
+        return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+
+    callback = ffi.callback("int (*)(SSL *, int *, void *)", asked, error=0)
+    lib.SSL_CTX_set_tlsext_servername_callback(context._context, callback)
     return callback
 
 

@@ -27,7 +27,8 @@ from netlab.net.quic_link import Application, QuicLink
 from netlab.net.quic_secrets import secrets_of
 from netlab.net.quic_sockets import Reader, enlarge, lost_if_refused
 from netlab.net.quic_trust import refused_client
-from netlab.proto.quic_connection import Connection, ServerTls
+from netlab.pki.names import matches
+from netlab.proto.quic_connection import Connection, QuicIdentity, ServerTls
 from netlab.proto.quic_endpoint import CID_LENGTH, VERSIONS, Address, Answer, Endpoint, Opening
 from netlab.proto.quic_tickets import ServerTickets
 
@@ -70,7 +71,7 @@ class Listener:
         self._alpn = alpn
         self._tickets = ServerTickets()
         self._secrets = secrets_of(ctx)
-        self._identity = _identity(ctx)
+        self._identities = _identities(ctx)
         self._sockets: list[socket.socket] = []
         self._reader = Reader()
         self._changed = asyncio.Event()
@@ -157,16 +158,25 @@ class Listener:
             retry_source_connection_id=opening.retry_source,
             session_ticket_fetcher=self._tickets.take if self.tls.tickets else None,
             session_ticket_handler=self._tickets.keep if self.tls.tickets else None,
-            server_tls=ServerTls(self.tls.early_data, self.tls.client_certificates != "none"),
+            server_tls=ServerTls(
+                self.tls.early_data, self.tls.client_certificates != "none", self._identity_of
+            ),
         )
         link = ServerLink(self, quic, log, address)
         self.endpoint.add(opening.destination, link)
         self.endpoint.add(quic.host_cid, link)
         return link
 
+    def _identity_of(self, name: str) -> QuicIdentity | None:
+        """As net.tls_context.ServerContext chooses."""
+        for found in self._identities:
+            if name and matches(found[0], name):
+                return found
+        return None if name and self.tls.unknown_name == "refuse" else self._identities[0]
+
     def _configuration(self, log: ConnectionLog | None) -> QuicConfiguration:
         options = self.tls.quic
-        certificate, chain, key = self._identity
+        certificate, chain, key = self._identities[0]
         return QuicConfiguration(
             is_client=False,
             alpn_protocols=list(self._alpn),
@@ -255,9 +265,11 @@ class ServerLink(QuicLink):
         self._listener.ended(self)
 
 
-def _identity(ctx: RoleContext) -> tuple[object, list[object], object]:
-    identity = ctx.launch.identity
-    if identity is None:
+def _identities(ctx: RoleContext) -> list[QuicIdentity]:
+    if ctx.launch.identity is None:
         raise LocalProtocolError(f"role {ctx.launch.role} serves QUIC and got no certificate")
-    leaf, *chain = load_pem_x509_certificates(identity.chain_pem.encode())
-    return leaf, list(chain), load_pem_private_key(identity.key_pem.encode())
+    found: list[QuicIdentity] = []
+    for identity in (ctx.launch.identity, *ctx.launch.more_identities):
+        leaf, *chain = load_pem_x509_certificates(identity.chain_pem.encode())
+        found.append((leaf, list(chain), load_pem_private_key(identity.key_pem.encode())))
+    return found

@@ -76,6 +76,7 @@ class ServerContext:
         self._roots = _certificates(trust_pem)
         self._keylog = keylog
         self._judges: list[object] = []
+        self._choosers: list[object] = []
         self._contexts = [self._context(identity) for identity in identities]
 
     def peer_check(self, _: str) -> PeerCheck:
@@ -94,7 +95,7 @@ class ServerContext:
         leaf = _use(context, identity)
         if self.alpn:
             context.set_alpn_select_callback(self._choose_alpn)
-        context.set_tlsext_servername_callback(self._choose_identity)
+        self._choosers.append(openssl.set_chooser(context, self._choose_identity))
         context.set_session_id(b"netlab")
         # Tickets carry the sessions, so there is nothing to keep here. Without them nothing can be resumed:
         # in TLS 1.3 OpenSSL then hands out references to sessions that it has not kept.
@@ -125,13 +126,15 @@ class ServerContext:
                 return name
         raise TlsError(f"no common protocol: the client offers {b', '.join(offered)!r} by ALPN")
 
-    def _choose_identity(self, connection: SSL.Connection) -> None:
+    def _choose_identity(self, connection: SSL.Connection) -> bool:
+        """False: no certificate is for the name, and the client is to hear that."""
         name = (connection.get_servername() or b"").decode("ascii", "replace")
         for context, leaf in self._contexts:
             if name and matches(leaf, name):
                 if context is not connection.get_context():
                     connection.set_context(context)
-                return
+                return True
+        return not (name and self.spec.unknown_name == "refuse")
 
 
 class ClientContext:

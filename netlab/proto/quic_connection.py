@@ -8,23 +8,35 @@ the effect, so that another version of aioquic can't undo it unseen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from aioquic.buffer import Buffer  # type: ignore[attr-defined] # it is, in its documentation
 from aioquic.quic.connection import END_STATES, QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamDataReceived, StreamReset
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Alert, AlertDescription, pull_client_hello
 from cryptography import x509
+
+QuicIdentity = tuple[Any, list[Any], Any]  # certificate, chain, key, as aioquic takes them
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What aioquic's configuration has no word for. `ask_certificate`: the client is to show one."""
+    """What aioquic's configuration has no word for. `ask_certificate`: the client is to show one.
+    `identity_of`: the certificate, its chain and its key for the name that a client asks for (""; none);
+    None where there is none to be shown."""
 
     early_data: bool = True
     ask_certificate: bool = False
+    identity_of: Callable[[str], QuicIdentity | None] | None = None
+
+
+class _UnrecognizedNameError(Alert):
+    description = AlertDescription.unrecognized_name
 
 
 class Connection(QuicConnection):
@@ -49,6 +61,24 @@ class Connection(QuicConnection):
             self.tls._max_early_data = None  # noqa: SLF001
         if not self._is_client and self._server_tls.ask_certificate:
             self.tls._request_client_certificate = True  # noqa: SLF001
+        if not self._is_client and self._server_tls.identity_of is not None:
+            self._choose_identity(self._server_tls.identity_of)
+
+    def _choose_identity(self, identity_of: Callable[[str], QuicIdentity | None]) -> None:
+        """Have the name that the client asks for looked at before its hello is answered."""
+        tls = self.tls
+        answer = tls._server_handle_hello  # noqa: SLF001
+
+        def handle(input_buf: Buffer, initial_buf: Buffer, handshake_buf: Buffer) -> None:
+            hello = input_buf.data_slice(input_buf.tell(), input_buf.capacity)
+            name = pull_client_hello(Buffer(data=hello)).server_name or ""
+            found = identity_of(name)
+            if found is None:
+                raise _UnrecognizedNameError(f"no certificate is for {name}")
+            tls.certificate, tls.certificate_chain, tls.certificate_private_key = found
+            answer(input_buf, initial_buf, handshake_buf)
+
+        tls._server_handle_hello = handle  # type: ignore[method-assign] # noqa: SLF001
 
     @property
     def peer_chain(self) -> tuple[x509.Certificate, ...]:

@@ -112,6 +112,7 @@ def proxied(
         told = {
             "trust_pem": AUTHORITY.root_pem,
             "identity": identities[0] if identities else IDENTITY,
+            "more_identities": identities[1:],
             "jwt_public_pem": "",
             "locations": {},
             "client_identity": None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.balancing import Balanced, Health
@@ -56,6 +56,7 @@ class Route(Matched, Balanced):
 class ProxySpec(Spec):
     """A reverse proxy: TLS termination, tokens, limits, a firewall, routes; it tells upstreams who asks.
 
+    `certificates`: groups of `names` that have a certificate of their own each; the others share the first.
     `jwt`: a bearer token is required: `true`, one signed by the lab's key; or a mapping with other keys.
     `trusted`: networks of peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed (the CDN's
     edges). `proxy_protocol_from`: networks of balancers; connections come from there alone and start with a
@@ -66,6 +67,7 @@ class ProxySpec(Spec):
     kind: Literal["proxy"] = "proxy"
     listen: Port = 443
     names: tuple[str, ...]
+    certificates: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     pool: Pool = Pool()
@@ -78,3 +80,20 @@ class ProxySpec(Spec):
     waf: Waf | None = None
     proxy_protocol_from: tuple[NetworkText, ...] = ()
     trusted: tuple[NetworkText, ...] = ()
+
+    @property
+    def name_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each certificate."""
+        grouped = {name for group in self.certificates for name in group}
+        others = tuple(name for name in self.names if name not in grouped)
+        return (others, *self.certificates) if others else self.certificates
+
+    @model_validator(mode="after")
+    def _certified(self) -> Self:
+        grouped = [name for group in self.certificates for name in group]
+        for name in grouped:
+            if name not in self.names:
+                raise ValueError(f"`certificates` has `{name}`, which is not in `names`")
+            if grouped.count(name) > 1:
+                raise ValueError(f"`{name}` is in two certificates; leave it out of one")
+        return self

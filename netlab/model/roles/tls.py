@@ -40,8 +40,9 @@ class TlsServer(Spec):
     OpenSSL's, those of TLS 1.3 start with TLS_; empty: all with AES-GCM or ChaCha20 and ephemeral keys.
     `client_certificates`: whether clients must show one of the lab's. `tickets`: sessions can be resumed.
     `staple`: send the certificate's OCSP status, to clients that ask for it. `early_data`: QUIC accepts
-    0-RTT requests, where they are safe (RFC 8470). `fault`: the certificate is bad in this way, for showing
-    what clients do."""
+    0-RTT requests, where they are safe (RFC 8470). `unknown_name`: a client that asks for a name that is in
+    no certificate gets the `first`, or the alert unrecognized_name. `fault`: the certificate is bad in this
+    way, for showing what clients do."""
 
     versions: Annotated[tuple[TlsVersion, ...], Field(min_length=1)] = ("1.2", "1.3")
     ciphers: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class TlsServer(Spec):
     tickets: StrictBool = True
     staple: StrictBool = True
     early_data: StrictBool = True
+    unknown_name: Literal["first", "refuse"] = "first"
     fault: CertificateFault = "none"
     quic: Quic = Quic()
 

@@ -45,6 +45,22 @@ def test_a_proxy_gets_its_certificate_and_the_key_of_tokens() -> None:
     assert document.locations == {"10.0.0.0/24": "London"}
 
 
+def test_groups_of_names_have_certificates_of_their_own() -> None:
+    names = ("a.example", "b.example", "c.example")
+    spec = PROXY.model_copy(update={"names": names, "jwt": False, "certificates": (("b.example",),)})
+    document = launches(StartRole("b", "proxy", spec, names)).document("b", "proxy", spec, names, NOW)
+    shown = [
+        names_of(x509.load_pem_x509_certificate(one.chain_pem.encode()))
+        for one in (document.identity, *document.more_identities)
+        if one is not None
+    ]
+    assert [set(one) for one in shown] == [{"a.example", "c.example"}, {"b.example"}]
+    assert document.jwt_public_pem == ""
+    route = PROXY.routes[0].model_copy(update={"jwt": True})
+    spec = spec.model_copy(update={"routes": (route,)})
+    assert "PUBLIC KEY" in launches().document("b", "proxy", spec, names, NOW).jwt_public_pem
+
+
 def test_a_client_gets_a_token_only_if_it_is_to_send_one() -> None:
     made = launches()
     silent = made.document("a", "client", ClientSpec(), (), NOW)
