@@ -307,7 +307,7 @@ def _affinity(seen: Seen) -> Finding | None:
 
 def _nat(seen: Seen) -> Finding | None:
     choices = [one for one in seen.of("IP hash") if one.client in BEHIND_NAT]
-    addresses = {client: found for client, found in seen.addresses().items() if client in BEHIND_NAT}
+    addresses = {client: found for client, found in seen.addresses.items() if client in BEHIND_NAT}
     if {one.client for one in choices} != set(BEHIND_NAT) or len(addresses) < len(BEHIND_NAT):
         return None
     heard, servers = {address for address, _ in addresses.values()}, {one.app for one in choices}

@@ -29,6 +29,7 @@ _SECURE = "https://origin.example.com"
 _FAILOVER = 96
 _PARALLEL = 6
 _SERVED_MS = 150  # so long that a request is at the one that is killed, mostly
+_STEPS_MS = 20  # so that they don't go in waves
 _CALM_S = 2.0  # until the active checks have seen that it is back
 
 
@@ -126,7 +127,7 @@ def _killed(bench: Bench, phase: str, base: str) -> None:
     requests = [
         Request(
             name=f"{phase}/{n}",
-            url=f"{base}/slow?ms={_SERVED_MS}",
+            url=f"{base}/slow?ms={_SERVED_MS + _STEPS_MS * (n % 7)}",
             fresh=not secure,
             http="1.1",
             timeout="10s",
