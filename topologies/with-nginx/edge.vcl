@@ -22,6 +22,11 @@ sub vcl_recv {
         }
         return (pass);
     }
+
+    # What was stored may answer a request with credentials: RFC 9111 section 3.5 says what may be stored.
+    if (req.http.Authorization && !req.http.Cookie && (req.method == "GET" || req.method == "HEAD")) {
+        return (hash);
+    }
 }
 
 sub vcl_purge {
@@ -30,6 +35,10 @@ sub vcl_purge {
 }
 
 sub vcl_backend_response {
+    if (bereq.http.Authorization && beresp.http.Cache-Control !~ "public|s-maxage|must-revalidate") {
+        set beresp.uncacheable = true;
+        set beresp.ttl = 120s;
+    }
     # What is stale is kept, to be validated.
     set beresp.keep = 1h;
 }

@@ -19,8 +19,17 @@ sub vcl_recv {
         }
         return (purge);
     }
+
+    # What was stored may answer a request with credentials: RFC 9111 section 3.5 says what may be stored.
+    if (req.http.Authorization && !req.http.Cookie && (req.method == "GET" || req.method == "HEAD")) {
+        return (hash);
+    }
 }
 
 sub vcl_backend_response {
+    if (bereq.http.Authorization && beresp.http.Cache-Control !~ "public|s-maxage|must-revalidate") {
+        set beresp.uncacheable = true;
+        set beresp.ttl = 120s;
+    }
     set beresp.keep = 1h;
 }
