@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netlab.scenarios import (
+    breaker,
     cdn,
     dns,
     handshake,
@@ -130,5 +131,6 @@ _ALL = (
     lb.SCENARIO,
     timeouts.SCENARIO,
     retry.SCENARIO,
+    breaker.SCENARIO,
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
