@@ -87,7 +87,7 @@ def within(packets: Iterable[Packet], phase: RunPhase | None) -> list[Packet]:
 
 def at_once(spans: Iterable[tuple[int, int]]) -> int:
     """The most of these (start, end) that overlap."""
-    changes = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    changes = sorted(change for start, end in spans for change in ((start, 1), (end, -1)))
     most = now = 0
     for _, change in changes:
         now += change

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netlab.scenarios import (
     breaker,
+    bulkhead,
     cdn,
     dns,
     handshake,
@@ -132,5 +133,6 @@ _ALL = (
     timeouts.SCENARIO,
     retry.SCENARIO,
     breaker.SCENARIO,
+    bulkhead.SCENARIO,
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
