@@ -46,8 +46,9 @@ class Capture:
         snaplen: int,
         capture_filter: str,
         ring: int = libpcap.RING_BYTES,
+        timeout_ms: int = libpcap.TIMEOUT_MS,
     ) -> None:
-        """`ring`: bytes of the kernel's ring.
+        """`ring`: bytes of the kernel's ring. `timeout_ms`: how long it fills a block that it hands over.
 
         Raises LabError (the interface), InputError (the filter), HostError (libpcap, the output).
         """
@@ -57,7 +58,7 @@ class Capture:
         self._failure: Exception | None = None
         self._closing = Lock()  # nobody may reach for a handle or file that run() has closed
         self._closed = False
-        self._handle: int = _activated(interface, snaplen, ring)
+        self._handle: int = _activated(interface, snaplen, ring, timeout_ms)
         try:
             self._choose(direction, capture_filter)
             output.open(self._handle, min(snaplen, _mtu(interface) + _FRAMING_BYTES))
@@ -165,7 +166,7 @@ def _mtu(interface: str) -> int:
     return int(struct.unpack_from("@16xi", answer)[0])
 
 
-def _activated(interface: str, snaplen: int, ring: int) -> int:
+def _activated(interface: str, snaplen: int, ring: int, timeout_ms: int) -> int:
     """A handle that captures. Raises LabError."""
     pcap, cause = library(), ctypes.create_string_buffer(256)
     handle: int | None = pcap.pcap_create(interface.encode(), cause)
@@ -173,7 +174,7 @@ def _activated(interface: str, snaplen: int, ring: int) -> int:
         raise LabError(f"capturing {interface}: {cause.value.decode()}")
     pcap.pcap_set_snaplen(handle, snaplen)
     pcap.pcap_set_promisc(handle, 1)
-    pcap.pcap_set_timeout(handle, libpcap.TIMEOUT_MS)
+    pcap.pcap_set_timeout(handle, timeout_ms)
     pcap.pcap_set_buffer_size(handle, ring)
     pcap.pcap_set_tstamp_precision(handle, _NANOSECONDS)
     status = pcap.pcap_activate(handle)

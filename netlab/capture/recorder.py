@@ -23,8 +23,7 @@ from netlab.capture.handle import Capture
 from netlab.capture.writing import Budget, File, Pipe, Ring
 from netlab.errors import LabError, NetlabError
 
-# The kernel hands a block of its ring over after one timeout; three leave room for a busy machine.
-_DRAIN_S = 3 * libpcap.TIMEOUT_MS / 1000
+_DRAIN_TIMEOUTS = 3  # the kernel hands a block of its ring over after one or two; a busy machine is late
 _FLUSH_S = 0.5  # what a SIGKILL can lose is what came since the last flush
 _DESCRIPTORS_EACH = 8  # of a capture: the ring's socket, an eventfd, the file; some more while libpcap starts
 
@@ -129,14 +128,20 @@ class Recording:
     """All the captures, each with its thread. The constructor returns when every one records."""
 
     def __init__(
-        self, targets: Sequence[Target], outputs: Outputs, snaplen: int, capture_filter: str
+        self,
+        targets: Sequence[Target],
+        outputs: Outputs,
+        snaplen: int,
+        capture_filter: str,
+        timeout_ms: int = libpcap.TIMEOUT_MS,
     ) -> None:
-        """Raises the first failure of any."""
+        """`timeout_ms`: how long the kernel may keep what comes. Raises the first failure of any."""
         libpcap.check_filter(capture_filter, snaplen)
         allow_descriptors(len(targets) * len(DIRECTIONS) * _DESCRIPTORS_EACH)
         self.targets = targets
         self.snaplen = snaplen
         self.filter = capture_filter
+        self.timeout_ms = timeout_ms
         self.ring = libpcap.ring_bytes(len(targets) * len(DIRECTIONS))
         self.captures: dict[tuple[Target, Direction], Capture] = {}
         self.failures: list[Exception] = []
@@ -158,7 +163,7 @@ class Recording:
         try:
             try:
                 libpcap.enter(target.namespace_fd)
-                settings = self.snaplen, self.filter, self.ring
+                settings = self.snaplen, self.filter, self.ring, self.timeout_ms
                 self.captures[target, way] = capture = Capture(target.interface, way, output, *settings)
             finally:
                 self.started.put(target)
@@ -176,7 +181,7 @@ class Recording:
 
     def stop(self) -> list[Counts]:
         """Ends every capture. Raises the first failure that any of them had."""
-        sleep(_DRAIN_S)
+        sleep(_DRAIN_TIMEOUTS * self.timeout_ms / 1000)
         for capture in self.captures.values():
             capture.stop()
         for thread in self.threads:

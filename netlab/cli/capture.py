@@ -78,6 +78,22 @@ def stop(
         raise typer.Exit(1)
 
 
+def live(on: Patterns = None, expression: Expression = "", snaplen: Snaplen = 0, lab: LabName = "") -> None:
+    """Capture to standard output, as pcapng, while it happens: netlab capture live | wireshark -k -i -
+
+    Ends with Ctrl-C, with the lab, and when nobody reads any more.
+    """
+    import sys
+
+    from netlab.lab.client import LabClient
+    from netlab.scenarios.capturing import stream
+
+    client = LabClient.connect(lab)
+    stream(
+        client, sys.stdout.fileno(), on or [], expression, snaplen, lambda text: typer.echo(text, err=True)
+    )
+
+
 def listed(lab: LabName = "", json: Json = False) -> None:
     """List the captures that run."""
     from netlab.cli.lab_table import show_table
@@ -88,11 +104,11 @@ def listed(lab: LabName = "", json: Json = False) -> None:
         typer.echo(dumps({"captures": found}, indent=2))
         return
     rows = [
-        (str(one["id"]), one["state"], str(len(one["interfaces"])), one["filter"], one["directory"])
+        (str(one["id"]), one["state"], str(len(one["interfaces"])), one["filter"], one["directory"] or "live")
         for one in found
     ]
     show_table(("ID", "STATE", "INTERFACES", "FILTER", "DIRECTORY"), rows)
 
 
 # In the order of `netlab capture --help`.
-COMMANDS = {"start": start, "stop": stop, "list": listed}
+COMMANDS = {"start": start, "stop": stop, "live": live, "list": listed}

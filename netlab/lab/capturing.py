@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Recording:
     """One capture, from its start until it is stopped; its recorder may have died meanwhile."""
 
     number: int
-    directory: Path
+    directory: Path | None  # None: it is live, a stream to who asked for it
     interfaces: list[Place]
     filter: str
     snaplen: int
@@ -45,7 +46,8 @@ class Recording:
     def document(self) -> dict[str, Any]:
         return {
             "id": self.number,
-            "directory": str(self.directory),
+            "directory": str(self.directory or ""),
+            "live": self.directory is None,
             "interfaces": [f"{node}:{interface}" for node, interface in self.interfaces],
             "filter": self.filter,
             "snaplen": self.snaplen,
@@ -64,6 +66,7 @@ class CaptureService:
         self._running: dict[int, Recording] = {}
         self.operations: dict[str, Callable[[Connection, Message], None]] = {
             "capture-start": self._start,
+            "capture-live": self._live,
             "capture-stop": self._stop,
             "capture-list": self._list,
         }
@@ -81,10 +84,7 @@ class CaptureService:
         recorder = self._fork(
             chosen, lambda targets, channel: serve(targets, directory, snaplen, expression, channel, ring)
         )
-        number, now = next(self._numbers), time.time()
-        made = Recording(number, directory, chosen, expression, snaplen, text, now, recorder)
-        self._running[made.number] = made
-        self._publish()
+        made = self._begun(directory, chosen, expression, snaplen, text, recorder)
 
         def answered(answer: Message) -> None:
             if "error" in answer:
@@ -94,6 +94,69 @@ class CaptureService:
                 connection.ok(made.document())
 
         recorder.expect(answered)
+
+    def _live(self, connection: Connection, request: Message) -> None:
+        """{"interfaces", "filter", "snaplen"} as of capture-start, and what the stream says of the lab:
+        {"names": {name: addresses}, "descriptions", "speeds": by "node:interface"}.
+
+        Answers with {"progress": document} and the stream's descriptor, and last, when it has ended, with
+        "ok". It ends with the connection.
+        """
+        from netlab.capture import live
+
+        chosen, expression, snaplen = self._wanted(request)
+        described = live.Described(
+            dict(request["names"]),
+            dict(request["descriptions"]),
+            dict(request["speeds"]),
+            self._lab.order.directory / "keys",
+        )
+        read_end, write_end = os.pipe()
+        recorder = self._fork(
+            chosen,
+            lambda targets, channel: live.serve(targets, snaplen, expression, channel, write_end, described),
+            write_end,
+        )
+        os.close(write_end)
+        made = self._begun(None, chosen, expression, snaplen, "", recorder)
+        connection.on_close.append(lambda: self._finish(made))
+
+        def ready(answer: Message) -> None:
+            if "error" in answer:
+                ended(answer)
+            else:
+                recorder.expect(ended)
+                connection.progress(made.document(), read_end)
+            os.close(read_end)
+
+        def ended(answer: Message) -> None:
+            self._forget(made)
+            if "error" in answer:
+                connection.error(_failure(answer["error"]))
+            else:
+                connection.ok(made.document() | {"counts": answer["stopped"]})
+
+        recorder.expect(ready)
+
+    def _finish(self, one: Recording) -> None:
+        """Ends a live capture; who asked for it hears of its end."""
+        if one.number in self._running:
+            one.recorder.ask({"op": "stop"}, lambda _: None)
+
+    def _begun(
+        self,
+        directory: Path | None,
+        chosen: list[Place],
+        expression: str,
+        snaplen: int,
+        ring: str,
+        recorder: Helper,
+    ) -> Recording:
+        number, now = next(self._numbers), time.time()
+        made = Recording(number, directory, chosen, expression, snaplen, ring, now, recorder)
+        self._running[number] = made
+        self._publish()
+        return made
 
     def _wanted(self, request: Message) -> tuple[list[Place], str, int]:
         """The interfaces, filter and snaplen of a request, checked."""
@@ -147,16 +210,21 @@ class CaptureService:
         self._end(one, answered)
 
     def _find(self, number: object) -> Recording:
-        if not self._running:
-            raise LabError("no capture is running", "netlab capture start --out DIR")
-        known = ", ".join(str(one) for one in self._running)
+        files = [one for one in self._running.values() if one.directory is not None]
         if number is None:
-            if len(self._running) > 1:
+            if not files:
+                raise LabError("no capture is running", "netlab capture start --out DIR")
+            if len(files) > 1:
+                known = ", ".join(str(one.number) for one in files)
                 raise LabError(f"several captures are running: {known}", "say which one: its number")
-            return next(iter(self._running.values()))
-        if number not in self._running:
+            return files[0]
+        found = self._running.get(number) if isinstance(number, int) else None
+        if found is None:
+            known = ", ".join(str(one) for one in self._running) or "none"
             raise LabError(f"there is no capture {number}", f"running: {known}")
-        return self._running[int(str(number))]
+        if found.directory is None:
+            raise LabError(f"capture {number} is live", "it ends with its `netlab capture live`")
+        return found
 
     def _end(self, one: Recording, answered: Callable[[Message], None]) -> None:
         self._forget(one)
@@ -172,10 +240,15 @@ class CaptureService:
     def end(self) -> None:
         """The lab ends: captures that still run are finished first, so that their files are whole."""
         answers: list[Message] = []
-        ending = list(self._running.values())
-        for one in ending:
-            self._end(one, answers.append)
-        self._lab.loop.until(lambda: len(answers) == len(ending), time.monotonic() + _END_S)
+        running = list(self._running.values())
+        files = [one for one in running if one.directory is not None]
+        for one in running:
+            if one.directory is None:
+                self._finish(one)
+            else:
+                self._end(one, answers.append)
+        ended = lambda: len(answers) == len(files) and not self._running  # noqa: E731
+        self._lab.loop.until(ended, time.monotonic() + _END_S)
 
 
 def _failure(error: object) -> Exception:

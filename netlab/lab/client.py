@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # pydantic costs more than the rest of `netlab ps`
     import threading
 
     from netlab.lab.link_client import LinkClient
+    from netlab.lab.live_client import LiveCapture
     from netlab.model.roles import RoleSpec
 
 _ANSWER_S = 30.0
@@ -194,6 +195,25 @@ class LabClient:
         (None then) and "cause". Its pcap files are there in both cases."""
         ended: dict[str, Any] = self.ask({"op": "capture-stop", "id": number})
         return ended
+
+    @contextmanager
+    def live_capture(
+        self,
+        interfaces: Sequence[str],
+        capture_filter: str,
+        snaplen: int,
+        said: Mapping[str, object],
+    ) -> Generator[LiveCapture]:
+        """A stream of pcapng that lives as long as this context. Arguments are as of `start_capture`; `said`:
+        "names", "descriptions" and "speeds" of the operation capture-live."""
+        from netlab.lab.live_client import LiveCapture
+
+        request = {"op": "capture-live", "interfaces": list(interfaces), "filter": capture_filter, **said}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            self._connect(connection)
+            capture = LiveCapture(connection, request | ({"snaplen": snaplen} if snaplen else {}))
+            with closing(capture):
+                yield capture
 
     def captures(self) -> list[dict[str, Any]]:
         """Those that run, as `start_capture` returns them."""

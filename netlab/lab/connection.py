@@ -21,8 +21,8 @@ class Connection:
         self.on_close: list[Callable[[], None]] = []
         self.open = True
 
-    def progress(self, content: object) -> None:
-        self._send({"progress": content})
+    def progress(self, content: object, descriptor: int | None = None) -> None:
+        self._send({"progress": content}, descriptor)
 
     def ok(self, content: object, descriptor: int | None = None) -> None:
         self._send({"ok": content}, descriptor)

@@ -19,7 +19,7 @@ _MAGIC = {
     b"\xa1\xb2\xc3\xd4": (">", 1000),
 }
 MAGICS = frozenset(_MAGIC)
-_LARGEST = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
+LARGEST = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is damage
 
 
 class Header(NamedTuple):
@@ -67,7 +67,7 @@ def records(data: bytes | memoryview, source: str = "capture") -> Iterator[Recor
         seconds, fraction, captured, length = unpack(data, position)
         start = position + 16
         position = start + captured
-        if captured > _LARGEST:
+        if captured > LARGEST:
             raise CaptureError(f"{source}: byte {start - 16}: damaged: a packet of {captured} bytes")
         if position > size:
             raise CaptureError(

@@ -3,17 +3,23 @@ comments on the packets that open something."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from netlab.capture.assemble import Summary, assemble, salvage
 from netlab.decode.openings import Openings
+from netlab.errors import InputError
 from netlab.lab.client import LabClient
+from netlab.lab.live_client import ending_on_signals
 from netlab.model.load import load
 from netlab.scenarios import record
 from netlab.scenarios.folder import give, run_folder
 from netlab.scenarios.running import link_impairments
+from netlab.scenarios.scenario import Say
+
+Value = TypeVar("Value")
 
 
 def begin(
@@ -35,6 +41,35 @@ def end(lab: LabClient, number: int | None) -> tuple[dict[str, Any], Summary]:
         return ended, _gather(lab, ended, directory)
     finally:
         give(directory, ())
+
+
+def stream(
+    lab: LabClient, output: int, interfaces: Sequence[str], expression: str, snaplen: int, say: Say
+) -> None:
+    """A live capture to the descriptor `output`, until SIGINT, SIGTERM, the lab's end, or nobody reads it.
+
+    `say` hears what is being done. Raises InputError where `output` is a terminal.
+    """
+    if os.isatty(output):
+        raise InputError(
+            "a live capture is bytes for a program, not text for a terminal",
+            "netlab capture live | wireshark -k -i -",
+        )
+    topology = load(lab.state / "topology.yaml", files=False)
+    places = [(node, one) for node, found in topology.nodes.items() for one in found.interfaces]
+    said = {
+        "names": record.names_of(topology),
+        "descriptions": _by_name(record.descriptions_of(topology, places)),
+        "speeds": _by_name(record.speeds_of(link_impairments(lab.links()))),
+    }
+    with lab.live_capture(interfaces, expression, snaplen, said) as capture, ending_on_signals(capture):
+        count = len(capture.document["interfaces"])
+        say(f"capturing {count} interface{'s' if count != 1 else ''}; Ctrl-C ends it")
+        capture.copy(output)
+
+
+def _by_name(found: Mapping[tuple[str, str], Value]) -> dict[str, Value]:
+    return {f"{node}:{interface}": value for (node, interface), value in found.items()}
 
 
 def document(ended: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
