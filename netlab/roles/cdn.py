@@ -32,7 +32,7 @@ from netlab.net.shared_body import SharedBody
 from netlab.net.upstream import Outgoing, Response, UpstreamError
 from netlab.policy.cache import Hit, Miss, Revalidate
 from netlab.policy.cache_answer import answer
-from netlab.policy.cache_control import request_directives
+from netlab.policy.cache_control import request_directives, seconds
 from netlab.policy.cache_key import Key
 from netlab.policy.cache_status import forwarded, hit, marked
 from netlab.policy.cdn_loop import is_loop
@@ -241,7 +241,7 @@ class _Edge:
         except UpstreamError as error:
             if flight.decided:
                 raise
-            flight.decide(self._instead(found, error))
+            flight.decide(self._instead(flight.request, found, error))
             return
         await self._fetch(flight, Miss("stale"), address)  # that 304 was about another response
 
@@ -298,22 +298,25 @@ class _Edge:
                 return None
             self._emit("cache-stored", request, lifetime_s=entry.lifetime_s)
             return FromCache(entry, status, validated=True)
-        if is_error(head.status) and self._tolerates_errors(found.stored, now):
+        if is_error(head.status) and self._tolerates_errors(request, found.stored, now):
             return FromCache(found.stored, status, validated=False)
         return None
 
-    def _instead(self, found: Revalidate | Miss, error: UpstreamError) -> FromCache:
+    def _instead(self, request: RequestHead, found: Revalidate | Miss, error: UpstreamError) -> FromCache:
         """What is stored and stale, in place of an origin that does not answer. Raises UpstreamError."""
         if isinstance(found, Miss):
             raise error
-        if self._tolerates_errors(found.stored, time.time()):
+        if self._tolerates_errors(request, found.stored, time.time()):
             return FromCache(found.stored, forwarded(found.cause), validated=False)
         if found.stored.never_stale:  # RFC 9111 section 5.2.2.2
             raise UpstreamError(str(error), 504) from error
         raise error
 
-    def _tolerates_errors(self, entry: Stored, now: float) -> bool:
-        return entry.stale_for("stale-if-error", now, self._spec.stale_if_error_ns / 1e9)
+    def _tolerates_errors(self, request: RequestHead, entry: Stored, now: float) -> bool:
+        """By the response, or the request (RFC 5861 section 4)."""
+        asked = seconds(request_directives(request.headers).get("stale-if-error", "0"))
+        default_s = self._spec.stale_if_error_ns / 1e9
+        return entry.stale_for("stale-if-error", now, default_s) or entry.stale_for("", now, asked)
 
     # A request that is nobody else's.
 
@@ -333,7 +336,7 @@ class _Edge:
         except UpstreamError as error:
             if exchange.begun:
                 raise
-            await self._from_cache(exchange, self._instead(found, error))
+            await self._from_cache(exchange, self._instead(exchange.request, found, error))
             return
         await self._ask_alone(exchange, Miss("stale"))
 

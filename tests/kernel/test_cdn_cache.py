@@ -316,3 +316,26 @@ def test_a_refresh_that_may_not_be_stored_holds_no_connection(tmp_path: Path) ->
         await until(ended.is_set, "the edge gave the refresh up")
 
     edge(tmp_path, script, work)
+
+
+def test_a_request_can_put_up_with_what_is_stale(tmp_path: Path) -> None:
+    """RFC 5861 section 4; unless the response must not be used so."""
+    broken = False
+
+    async def script(head: str, stream: Stream) -> None:
+        rule = "max-age=0, must-revalidate" if target(head) == "/strict" else "max-age=0"
+        status = "503 Gone" if broken else "200 OK"
+        await stream.write(http(b"old", f"Cache-Control: {rule}", 'ETag: "1"', status=status))
+
+    async def work(made: Edge) -> None:
+        nonlocal broken
+        for path in ("/x", "/strict"):
+            await made.ask(path)
+        broken = True
+        tolerant = "Cache-Control: stale-if-error=60"
+        assert (await made.ask("/x")).status == 503
+        assert (await made.ask("/x", tolerant)).body == b"old"
+        assert (await made.ask("/x", "Cache-Control: stale-if-error=0")).status == 503
+        assert (await made.ask("/strict", tolerant)).status == 503
+
+    edge(tmp_path, script, work)
