@@ -22,6 +22,10 @@ _AT_ONCE = 64  # datagrams taken from one socket before others have their turn
 _DATAGRAM = 65_535
 
 Choose = Callable[[str], str | None]  # by the client's address
+Result = Callable[[str, str], None]  # an upstream, and why it failed; "": it answers
+
+
+_Key = tuple[str, int, str]  # the client's address and port, and the address that it spoke to
 
 
 @dataclass(slots=True)
@@ -34,17 +38,26 @@ class _Session:
     socket: socket.socket
     reply: Control
     heard: float
+    answered: bool = False
 
 
 class UdpSplice:
-    """Forwards between clients and upstreams. `choose` names the upstream of a new client, if any."""
+    """Forwards between clients and upstreams. `choose` names the upstream of a new client, if any; `result`
+    is told when it first answers, or that nobody listens there."""
 
-    def __init__(self, ctx: RoleContext, choose: Choose, sessions: int = SESSIONS) -> None:
+    def __init__(
+        self,
+        ctx: RoleContext,
+        choose: Choose,
+        result: Result = lambda _upstream, _cause: None,
+        sessions: int = SESSIONS,
+    ) -> None:
         self._ctx = ctx
         self._choose = choose
+        self._result = result
         self._limit = sessions
         self._routes = QuicRoutes()
-        self._sessions: OrderedDict[tuple[str, int, str], _Session] = OrderedDict()
+        self._sessions: OrderedDict[_Key, _Session] = OrderedDict()
         self._listeners: list[socket.socket] = []
         self._reaping: asyncio.Task[None] | None = None
 
@@ -81,10 +94,22 @@ class UdpSplice:
             if session is not None:
                 self._sessions.move_to_end(key)
                 session.heard = self._ctx.now()
-                with suppress(BlockingIOError, ConnectionError):  # lost, as datagrams are
-                    session.socket.send(data)
+                self._to_upstream(key, session, data)
 
-    def _open(self, key: tuple[str, int, str], listener: socket.socket, data: bytes) -> _Session | None:
+    def _to_upstream(self, key: _Key, session: _Session, data: bytes) -> None:
+        try:
+            session.socket.send(data)
+        except BlockingIOError:
+            return  # lost, as datagrams are
+        except ConnectionError as error:
+            self._refused(key, session, error)
+
+    def _refused(self, key: _Key, session: _Session, error: ConnectionError) -> None:
+        """The upstream's kernel says that nobody listens: the client's next datagram opens a new session."""
+        self._result(session.upstream, f"{session.upstream}: {error.strerror}")
+        self._end(key, f"{session.upstream}: {error.strerror}")
+
+    def _open(self, key: _Key, listener: socket.socket, data: bytes) -> _Session | None:
         """A session for a client that is new, or a connection that comes from a new address."""
         client = Flow("udp", key[2], listener.getsockname()[1], key[0], key[1])
         try:
@@ -104,25 +129,31 @@ class UdpSplice:
             return None
         session = _Session(client, listener, upstream, sock, from_address(listener, key[2]), self._ctx.now())
         self._sessions[key] = session
-        asyncio.get_running_loop().add_reader(sock, self._from_upstream, session)
+        asyncio.get_running_loop().add_reader(sock, self._from_upstream, key, session)
         flow = sockets.flow_of(sock, "udp")
         self._ctx.emit("upstream-chosen", client, upstream=upstream, upstream_flow=list(flow))
         return session
 
-    def _from_upstream(self, session: _Session) -> None:
+    def _from_upstream(self, key: _Key, session: _Session) -> None:
         for _ in range(_AT_ONCE):
             try:
                 data = session.socket.recv(_DATAGRAM)
-            except (BlockingIOError, ConnectionError):
+            except BlockingIOError:
+                return
+            except ConnectionError as error:
+                self._refused(key, session, error)
                 return
             session.heard = self._ctx.now()
+            if not session.answered:
+                session.answered = True
+                self._result(session.upstream, "")
             self._routes.learn(data, session.upstream)
             with suppress(BlockingIOError, ConnectionError):
                 session.listener.sendmsg(
                     [data], session.reply, 0, (session.client.remote, session.client.remote_port)
                 )
 
-    def _end(self, key: tuple[str, int, str], cause: str) -> None:
+    def _end(self, key: _Key, cause: str) -> None:
         session = self._sessions.pop(key)
         asyncio.get_running_loop().remove_reader(session.socket)
         session.socket.close()

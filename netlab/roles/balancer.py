@@ -28,7 +28,7 @@ async def serve(spec: BalancerSpec, ctx: RoleContext) -> None:
     balancer = _Balancer(spec, ctx)
     acceptor = Acceptor(ctx, balancer.handle)
     port = acceptor.listen(spec.listen)
-    datagrams = UdpSplice(ctx, balancer.upstreams.choose)
+    datagrams = UdpSplice(ctx, balancer.upstreams.choose, balancer.upstreams.result)
     if spec.udp:
         datagrams.listen(port)
     balancer.upstreams.start_checks()

@@ -40,7 +40,7 @@ _EVIDENCE = 4  # frames
 
 def judge(read: Recording) -> Findings:
     seen = seen_in(read)
-    tables = (_distribution(seen), _moves(seen), _drained(seen), _failover_table(seen.failovers))
+    tables = (_distribution(seen), _moves(seen), _drained(seen), _failover_table(seen))
     expected = tuple(f"{phase}/" for phase in KILLED)
     return Findings(
         tuple(one for one in tables if one.rows),
@@ -146,7 +146,7 @@ _KINDS = {
 }
 
 
-def _failover_table(found: Mapping[str, Failover]) -> Table:
+def _failover_table(seen: Seen) -> Table:
     rows = [
         Row(
             (
@@ -159,15 +159,16 @@ def _failover_table(found: Mapping[str, Failover]) -> Table:
             ),
             tuple(moment.frame for moment in one.refused)[:_EVIDENCE],
         )
-        for phase, one in found.items()
+        for phase, one in seen.failovers.items()
     ]
+    checks = "not counted" if seen.tells else "counted too, as this balancer does not tell which they are"
     return Table(
         f"{GOES} is killed among requests, 6 at a time",
         ("who notices", "requests", "attempts failed", "after the first", "for ms", "clients' failures"),
         tuple(rows),
         (
             "attempts failed: connections that the dead upstream refused, or ended before it had answered;",
-            "health checks not counted. for ms: from the first of them to the last.",
+            f"health checks {checks}. for ms: from the first of them to the last.",
         ),
     )
 

@@ -60,12 +60,13 @@ class Failover:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a judge looks at. `addresses`: client ─► the address from which the balancer hears it, and a frame
-    that shows it. `failovers` by phase."""
+    that shows it. `failovers` by phase. `tells`: the balancer says which connections are health checks."""
 
     members: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
     addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     failovers: Mapping[str, Failover] = field(default_factory=dict)
+    tells: bool = True
 
     def of(self, phase: str) -> tuple[Choice, ...]:
         return tuple(one for one in self.choices if one.phase == phase)
@@ -79,6 +80,7 @@ def seen_in(read: Recording) -> Seen:
         tuple(sorted(reader.choices(), key=lambda one: one.start)),
         reader.addresses(),
         {phase: found for phase in KILLED if (found := reader.failover(phase)) is not None},
+        bool(reader.checks),
     )
 
 
@@ -94,7 +96,7 @@ class _Reader:
             for address in node.addresses
         }
         self._names = {trace: (one, name) for one in CLIENTS for trace, name in named(read, one).items()}
-        self._checks = {
+        self.checks = {
             (one.flow.local, one.flow.local_port)
             for one in read.events
             if one.event == "connect-start" and one.flow and one.data.get("purpose") == "health-check"
@@ -138,7 +140,7 @@ class _Reader:
         refused = sorted(
             one
             for call in (self._proxied if phase.endswith("proxy") else self._inside)
-            if self.apps[call.server.address] == GOES and tuple(call.client) not in self._checks
+            if self.apps[call.server.address] == GOES and tuple(call.client) not in self.checks
             for one in _broken(call)
             if during.started_ns <= one.time_ns <= during.ended_ns
         )

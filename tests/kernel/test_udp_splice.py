@@ -13,7 +13,7 @@ import pytest
 from netlab.model.roles import BalancerSpec
 from netlab.net import udp_splice
 from netlab.net.context import RoleContext
-from netlab.net.udp_splice import Choose, UdpSplice
+from netlab.net.udp_splice import Choose, Result, UdpSplice
 from tests.kernel.test_dns_roles import loopback_up
 from tests.kit.roles_in_process import Running, running, until
 
@@ -34,12 +34,16 @@ def udp(address: str, port: int = 0) -> socket.socket:
 
 @asynccontextmanager
 async def splicing(
-    directory: Path, port: int, choose: Choose, sessions: int = udp_splice.SESSIONS
+    directory: Path,
+    port: int,
+    choose: Choose,
+    result: Result = lambda _upstream, _cause: None,
+    sessions: int = udp_splice.SESSIONS,
 ) -> AsyncIterator[Running]:
     """A splice as a role of its own."""
 
     async def serve(_: BalancerSpec, ctx: RoleContext, __: tuple[str, ...]) -> None:
-        splice = UdpSplice(ctx, choose, sessions)
+        splice = UdpSplice(ctx, choose, result, sessions)
         splice.listen(port)
         ctx.ready(port)
         await ctx.stopped()
@@ -113,3 +117,38 @@ async def _room(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         for sock in (server, *clients):
             sock.close()
+
+
+def test_an_upstream_where_nobody_listens_has_failed_and_the_next_datagram_goes_elsewhere(
+    tmp_path: Path,
+) -> None:
+    loopback_up()
+    asyncio.run(_refused(tmp_path))
+
+
+async def _refused(directory: Path) -> None:
+    closed, server, client = udp(SERVERS[0]), udp(SERVERS[1]), udp("127.9.3.1")
+    names = [f"{a}:{s.getsockname()[1]}" for a, s in zip(SERVERS, (closed, server), strict=True)]
+    closed.close()
+    turns = iter(names)
+    told: list[tuple[str, str]] = []
+    loop = asyncio.get_running_loop()
+    try:
+        async with splicing(
+            directory, 47445, lambda _: next(turns), lambda one, cause: told.append((one, cause))
+        ) as role:
+            at = ("127.0.0.1", 47445)
+            await loop.sock_sendto(client, b"first", at)
+            await until(lambda: told, "the refusal is told")
+            assert told == [(names[0], f"{names[0]}: Connection refused")]
+            assert "refused" in role.events("connection-closed")[0]["cause"]
+            for text in (b"second", b"third"):
+                await loop.sock_sendto(client, text, at)
+                data, proxy = await received(server)
+                assert data == text
+                await loop.sock_sendto(server, b"yes", proxy)
+                await received(client)
+            assert told[1:] == [(names[1], "")], "one answer is enough to say that it answers"
+    finally:
+        server.close()
+        client.close()
