@@ -32,7 +32,8 @@ class Frame:
     """One frame as one interface saw it. `number` counts from 1 in the capture; `time_ns` is CLOCK_REALTIME.
 
     `length` is its length in bytes on the wire; `data` may hold less (the capture's snapshot length).
-    `linktype` says what `data` begins with; `direction` is "" where the capture doesn't.
+    `linktype` says what `data` begins with; `direction` is "" where the capture doesn't. `fragments`: the
+    frames that brought the packet, where it was put together (netlab.decode.fragments); () as captured.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Frame:
     data: bytes
     linktype: int = ETHERNET
     direction: pcapng.Direction = ""
+    fragments: tuple[int, ...] = ()
 
 
 class Headers(NamedTuple):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from netlab.decode.fragments import Fragments
 from netlab.decode.frame import Frame
 from netlab.decode.quic import Side
 from netlab.decode.tls import KeyLog
@@ -19,11 +20,13 @@ from netlab.trace.tls_parts import tls_parts
 
 @dataclass(frozen=True)
 class Deep:
-    """By frame: its parts, notes on TCP ("retransmission of frame 12"), and its connection."""
+    """By frame: its parts, notes on TCP ("retransmission of frame 12"), and its connection. `wholes`: of each
+    fragment of a packet that is whole, the packet."""
 
     parts: dict[int, tuple[Part, ...]] = field(default_factory=dict)
     notes: dict[int, tuple[str, ...]] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
+    wholes: dict[int, Frame] = field(default_factory=dict)
 
 
 def deep(frames: Iterable[Frame], keys: KeyLog) -> Deep:
@@ -32,7 +35,11 @@ def deep(frames: Iterable[Frame], keys: KeyLog) -> Deep:
     parts: dict[int, list[Part]] = defaultdict(list)
     notes: dict[int, list[str]] = defaultdict(list)
     owners: dict[int, Connection] = {}
-    for connection in connections(frames, keys):
+    joiner = Fragments()
+    packets = [whole for frame in frames if (whole := joiner.add(frame)) is not None]
+    for number, why in joiner.refused.items():
+        notes[number].append(f"refused: {why}")
+    for connection in connections(packets, keys):
         owners |= {packet.number: connection for packet in connection.packets}
         for number, found in connection_parts(connection).items():
             parts[number] += found
@@ -42,6 +49,7 @@ def deep(frames: Iterable[Frame], keys: KeyLog) -> Deep:
         {number: tuple(found) for number, found in parts.items()},
         {number: tuple(dict.fromkeys(found)) for number, found in notes.items()},
         owners,
+        {number: whole for whole in packets for number in whole.fragments},
     )
 
 

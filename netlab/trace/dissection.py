@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netlab.decode.field import Layer
 from netlab.decode.frame import Frame, Headers, headers
@@ -19,7 +19,8 @@ _SHOWN = 4  # parts in a line
 @dataclass(frozen=True)
 class Dissection:
     """`layers` from 4 down to 2. `parts` in which this frame has bytes, from the outer to the inner.
-    `connection` None where there is none, or it isn't decoded."""
+    `connection` None where there is none, or it isn't decoded. `whole_packet`: of a fragment, the packet that
+    was put together; what is above IP is then that packet's, and told with the fragment that completes it."""
 
     frame: Frame
     headers: Headers | None
@@ -27,11 +28,12 @@ class Dissection:
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
     connection: Connection | None = None
+    whole_packet: Frame | None = None
 
     @property
     def payload(self) -> Span:
-        """The transport's payload in the frame."""
-        if self.headers is None:
+        """The transport's payload in the frame; of a packet that was put together, empty."""
+        if self.headers is None or self.whole_packet is not None:
             return Span(len(self.frame.data), len(self.frame.data))
         start = min(self.headers.payload_offset, len(self.frame.data))
         return Span(start, min(start + self.headers.payload_length, len(self.frame.data)))
@@ -96,6 +98,9 @@ def dissect(frame: Frame, known: Deep | None = None) -> Dissection:
     below = layers(frame.data, frame.linktype)
     if known is None:
         known = Deep()
+    whole = known.wholes.get(frame.number)
+    if whole is not None:
+        return _fragment(frame, whole, below, known)
     parts = known.parts.get(frame.number, ())
     if not parts and found is not None and found.protocol == "udp":
         parts = _datagram(frame, found)
@@ -103,6 +108,38 @@ def dissect(frame: Frame, known: Deep | None = None) -> Dissection:
     if len(frame.data) < frame.length:
         notes += (f"{len(frame.data)} of {frame.length} bytes captured",)
     return Dissection(frame, found, below, parts, notes, known.connections.get(frame.number))
+
+
+def _fragment(frame: Frame, whole: Frame, below: tuple[Layer, ...], known: Deep) -> Dissection:
+    """What is above IP isn't in the frame's bytes as it is: its layers and fields have no place there."""
+    notes = known.notes.get(frame.number, ())
+    found = headers(whole.data, whole.linktype)
+    if frame.number != whole.number or found is None:
+        below = tuple(layer for layer in below if layer.osi < 4 and not layer.name.startswith("ICMP"))
+        return Dissection(frame, found, below, (), notes, None, whole)
+    upper = [
+        _without_place(layer)
+        for layer in layers(whole.data, whole.linktype)
+        if layer.start >= found.transport_offset
+    ]
+    parts = known.parts.get(frame.number, ())
+    if not parts and found.protocol == "udp":
+        parts = _datagram(whole, found)
+    brought = f"put together from the fragments in frames {', '.join(map(str, whole.fragments))}"
+    return Dissection(
+        frame,
+        found,
+        (*upper, *below),
+        tuple(replace(part, spans=part.spans | {frame.number: Span(0, 0)}) for part in parts),
+        (*notes, brought),
+        known.connections.get(frame.number),
+        whole,
+    )
+
+
+def _without_place(layer: Layer) -> Layer:
+    fields = tuple(one._replace(start=0, length=0) for one in layer.fields)
+    return layer._replace(fields=fields, start=0, end=0)
 
 
 def _datagram(frame: Frame, found: Headers) -> tuple[Part, ...]:
@@ -128,6 +165,9 @@ def _socket(address: str, port: int) -> str:
 
 
 def _line(packet: Dissection) -> str:
+    whole = packet.whole_packet
+    if whole is not None and whole.number != packet.frame.number:
+        return f"a fragment, whole with frame {whole.number}"
     if not packet.layers:
         linktype = packet.frame.linktype
         why = "" if linktype in LINKTYPES else f" of link type {linktype}, which isn't decoded"

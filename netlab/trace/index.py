@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from netlab.decode.fragments import MOST_OPEN, Fragment, fragment
 from netlab.decode.frame import Frame, Headers, headers, split_name
 from netlab.decode.link import ETHERNET
 from netlab.errors import CaptureError
@@ -63,8 +64,24 @@ class Index:
         rows = zip(*(unit.places[column::6] for column in range(6)), strict=True)
         return [
             self.frame(number, Place(time_ns, length, start, end, interface))
-            for number, time_ns, start, end, length, interface in rows
+            for number, time_ns, start, end, length, interface in sorted(rows)
         ]
+
+    def move(self, source: int, target: int) -> None:
+        """All packets of one unit to another. Where a unit is full, they are only counted."""
+        old, new = self.units[source], self.units[target]
+        if old is None or new is None:
+            return
+        for row in range(0, len(old.places), 6):
+            number = old.places[row]
+            if number <= len(self.units_of):
+                self.units_of[number - 1] = target
+            if new.bytes < LARGEST_UNIT:
+                new.places.extend(old.places[row : row + 6])
+        new.bytes += old.bytes
+        new.packets += old.packets
+        new.last = max(new.last, old.last)
+        self.units[source] = Unit(old.protocol)
 
     def frame(self, number: int, place: Place) -> Frame:
         described = self.file.interfaces[place.interface]
@@ -91,7 +108,7 @@ def index(file: CaptureFile) -> Index:
                 elif head[12:14] == _IPV6:
                     known = tables[interface].get(head[20:21] + head[22:58])
             if known is None:
-                known = flows.unit(place, head, units)
+                known = flows.unit(number, place, head, found)
             unit = units[known]
             if number <= MOST_PACKETS:
                 units_of.append(known)
@@ -122,17 +139,44 @@ class _Flows:
         self.count = 0
         self._by_key: dict[object, int] = {}
         self._grouping = Grouping()
+        self._fragments: dict[object, int] = {}
 
-    def unit(self, place: Place, head: bytes, units: list[Unit | None]) -> int:
-        """Of a packet whose flow isn't known by the bytes of its addresses; 0 for none."""
+    def unit(self, number: int, place: Place, head: bytes, index: Index) -> int:
+        """Of packet `number`, whose flow isn't known by the bytes of its addresses; 0 for none."""
         described = self.file.interfaces[place.interface]
-        found = headers(self.file.data[place.start : place.end], described.linktype)
+        frame = index.frame(number, place)
+        found = headers(frame.data, described.linktype)
+        piece = fragment(frame)
+        if piece is not None:
+            return self._of_fragment(piece, place, found, index)
         if found is None or found.fragment_offset or found.protocol not in ("tcp", "udp"):
             return 0
-        number = self._number(place, found, described.name, units)
+        known = self._number(place, found, described.name, index.units)
         if described.linktype == ETHERNET and self.count < _MOST_FLOWS:
-            self._remember(place.interface, head, number)
-        return number
+            self._remember(place.interface, head, known)
+        return known
+
+    def _of_fragment(self, piece: Fragment, place: Place, found: Headers | None, index: Index) -> int:
+        """That of the flow which the first fragment names; until it comes, and where there is none, a unit of
+        its own. What came before the first goes over to the flow's."""
+        key = place.interface, piece.key
+        known = self._fragments.get(key, 0)
+        if not piece.offset and found is not None and found.protocol in ("tcp", "udp"):
+            name = self.file.interfaces[place.interface].name
+            flow = self._number(place, found, name, index.units)
+            if flow and known and flow != known:
+                index.move(known, flow)
+            known = flow or known
+        if not known:
+            if len(index.units) > _MOST_FLOWS:
+                return 0
+            known = len(index.units)
+            index.units.append(Unit("ip"))
+        self._fragments.pop(key, None)  # the newest are last
+        self._fragments[key] = known
+        if len(self._fragments) > MOST_OPEN:
+            del self._fragments[next(iter(self._fragments))]
+        return known
 
     def _remember(self, interface: int, head: bytes, number: int) -> None:
         """For the fast path, which must not meet options, extensions or fragments."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from netlab.decode.fragments import reassembled
 from netlab.decode.frame import ACK, SYN, Frame, Headers, headers, identity_of
 
 
@@ -70,9 +71,10 @@ class Packet:
 
 
 def packets_of(frames: Iterable[Frame]) -> tuple[Packet, ...]:
-    """The TCP and UDP packets among `frames`, by time. Others (ARP, ICMP, later fragments) are left out."""
+    """The TCP and UDP packets among `frames`, by time; a fragmented one where its last fragment came. Others
+    (ARP, ICMP, fragments of packets that aren't whole) are left out."""
     found = []
-    for frame in frames:
+    for frame in reassembled(frames):
         parsed = headers(frame.data, frame.linktype)
         if parsed is not None and parsed.protocol in ("tcp", "udp") and not parsed.fragment_offset:
             found.append(Packet(frame, parsed, identity_of(parsed, frame.data)))

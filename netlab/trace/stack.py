@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from netlab.decode.field import Field, Layer
+from netlab.decode.fragments import Fragments
 from netlab.decode.frame import Frame, headers
 from netlab.decode.tls import KeyLog
 from netlab.trace.connection import Connection
@@ -49,12 +50,14 @@ class Stacks:
         self._units: dict[object, list[Frame]] = {}
         self._unit_of: dict[int, object] = {}
         self._deep: dict[object, Deep] = {}
-        grouping = Grouping()
+        grouping, joiner = Grouping(), Fragments()
         for frame in self.frames.values():
-            key = _key(frame, grouping)
-            if key is not None:
-                self._unit_of[frame.number] = key
-                self._units.setdefault(key, []).append(frame)
+            whole = joiner.add(frame)
+            key = _key(whole, grouping) if whole is not None else None
+            if whole is not None and key is not None:
+                for number in whole.fragments or (frame.number,):
+                    self._unit_of[number] = key
+                    self._units.setdefault(key, []).append(self.frames[number])
 
     def dissection(self, number: int) -> Dissection:
         """Raises IndexError where there is no such frame."""
@@ -72,10 +75,11 @@ class Stacks:
 
 def _key(frame: Frame, grouping: Grouping) -> object | None:
     found = headers(frame.data, frame.linktype)
+    own = frame.fragments or None  # a packet that was put together is decoded so, whatever it holds
     if found is None or found.fragment_offset or found.protocol not in ("tcp", "udp"):
-        return None
+        return own
     first = frame.data[found.payload_offset : found.payload_offset + 1]
-    return grouping.key(frame.node, frame.interface, found, first)
+    return grouping.key(frame.node, frame.interface, found, first) or own
 
 
 # -------------------------------------------------------------------------------------------- stack
@@ -87,7 +91,7 @@ def stack_of(packet: Dissection, run: Run | None = None) -> tuple[StackLayer, ..
     application = [part for part in packet.parts if part.osi == APPLICATION]
     presentation = [part for part in packet.parts if part.osi == PRESENTATION]
     rows = [_upper(packet, 7, application, who), _upper(packet, 6, presentation, who), _session(packet, who)]
-    if not packet.payload.end > packet.payload.start:
+    if not packet.payload.end > packet.payload.start and not packet.parts:
         rows = []
     rows += [_lower(layer, who) for layer in packet.layers]
     rows.append(_physical(packet, run, who))
@@ -104,7 +108,7 @@ def _upper(packet: Dissection, osi: int, parts: list[Part], who: Callable[[int],
         )
         fields.append(Field(part.protocol, part.name, told))
         fields += part.fields if part.whole == number else ()
-    spans = tuple(dict.fromkeys(part.spans[number] for part in parts if number in part.spans))
+    spans = tuple(dict.fromkeys(part.spans[number] for part in parts if any(part.spans.get(number, ()))))
     if not parts:
         names = "none"
         carries = any(part.osi == PRESENTATION for part in packet.parts)
@@ -140,9 +144,8 @@ def _agreed(connection: Connection) -> tuple[tuple[str, str], ...]:
 
 def _lower(layer: Layer, who: Callable[[int], str]) -> StackLayer:
     unit = "datagram" if layer.name == "UDP" else _UNITS[layer.osi]
-    return StackLayer(
-        layer.osi, layer.name, unit, layer.fields, (Span(layer.start, layer.end),), who(layer.osi)
-    )
+    ranges = (Span(layer.start, layer.end),) if layer.end else ()
+    return StackLayer(layer.osi, layer.name, unit, layer.fields, ranges, who(layer.osi))
 
 
 def _physical(packet: Dissection, run: Run | None, who: Callable[[int], str]) -> StackLayer:

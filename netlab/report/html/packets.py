@@ -85,6 +85,7 @@ def decoded(joined: Network, legs: Iterable[Leg], wanted: set[int], keys: KeyLog
     parts: dict[int, tuple[Part, ...]] = {}
     notes: dict[int, tuple[str, ...]] = {}
     owners: dict[int, Connection] = {}
+    wholes: dict[int, Frame] = {}
     for leg in legs:
         for view in leg.views:
             ends = view is leg.client or view is leg.server
@@ -94,7 +95,8 @@ def decoded(joined: Network, legs: Iterable[Leg], wanted: set[int], keys: KeyLog
                 parts |= found.parts
                 notes |= found.notes
                 owners |= found.connections
-    return Deep(parts, notes, owners)
+                wholes |= found.wholes
+    return Deep(parts, notes, owners, wholes)
 
 
 def whole(
