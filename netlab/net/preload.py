@@ -14,6 +14,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from netlab.model.roles import RecordType
+from netlab.net.waf_file import shipped_rules
 
 _RECORDS = (
     *get_args(RecordType),
@@ -35,3 +36,4 @@ def preload() -> None:
         dns.rdata.get_rdata_class(dns.rdataclass.IN, record)  # type: ignore[no-untyped-call] # dnspython's
     for name in _MODULES:
         import_module(name)
+    shipped_rules()
