@@ -13,7 +13,7 @@ from netlab.model.suggest import nearest
 if TYPE_CHECKING:
     from netlab.lab.supervisor import Supervisor
 
-_ANSWER_S = 10.0
+_ANSWER_S = 5.0
 
 
 def split_role(lab: Supervisor, text: str) -> tuple[str, str]:
@@ -61,7 +61,7 @@ def ask_role(
     done: Callable[[Any], object],
     failed: Callable[[NetlabError], object],
 ) -> None:
-    """Ask a running role; `done` hears its answer, or `failed` why there is none (after ten seconds)."""
+    """Ask a running role; `done` hears its answer, or `failed` why there is none (after five seconds)."""
     heard: list[bool] = []
 
     def once(answer: Message) -> None:

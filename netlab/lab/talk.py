@@ -73,8 +73,9 @@ class Talk:
         return bool(data)
 
     def _hear(self, line: bytes) -> None:
+        answer = decode(line)  # before anybody is taken off the list, as it may raise
         if self._waiting:
-            self._waiting.popleft()(decode(line))
+            self._waiting.popleft()(answer)
         else:
             print(f"{self.name} said, unasked: {line[:200]!r}", file=sys.stderr)
 

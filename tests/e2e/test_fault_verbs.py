@@ -242,6 +242,26 @@ def test_whoever_holds_a_fault_ends_when_it_is_cleared_or_the_lab_is_taken_down(
     lab.assert_gone()
 
 
+def test_a_role_that_cannot_come_back_says_why(lab: Lab) -> None:
+    lab.up(SHOP)
+    holder = lab.start("fault", "kill", "a", "--lab", lab.name)
+    poll_until(lambda: bool(listed(lab)), "the fault is there")
+    server = ("python3", "-m", "http.server", "8080")
+    squatter = lab.start("exec", "a", "--lab", lab.name, "--", *server)
+    poll_until(lambda: ask(lab)[0] == "404", "another has the port")
+    done = fault(lab, "clear")
+    assert done.status == 1, done
+    assert "8080" in done.stderr, done
+    _, said = holder.communicate(timeout=20)
+    assert holder.returncode == 1, said
+    assert "8080" in last_events(lab, 1)[0]["cause"]
+    assert listed(lab) == []
+    squatter.kill()
+    squatter.communicate(timeout=20)
+    assert lab.netlab("down", lab.name).status == 0
+    lab.assert_gone()
+
+
 def test_a_program_breaks_parts_of_a_lab_and_whoever_leaves_finds_them_mended(shop: Lab) -> None:
     client = LabClient.connect(shop.name)
     with client.holding_fault(("kill", "a")):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from netlab.lab.client import LabClient
 from tests.e2e.conftest import Done, Lab, own_lab
 
 APPS = """
@@ -14,8 +17,12 @@ nodes:
   a: {interfaces: {eth0: 10.77.0.1/24}, roles: [{kind: app}, {kind: ocsp}]}
   b: {interfaces: {eth0: 10.77.0.2/24}, roles: [{kind: command, argv: [sleep, "1000"]}]}
   c: {interfaces: {eth0: 10.77.0.3/24}}
+  lb:
+    interfaces: {eth0: 10.77.0.4/24}
+    roles: [{kind: balancer, listen: 80, upstreams: [a:8080, "10.77.0.2:8080"]}]
   sw: {kind: switch}
 links:
+  - {ends: [lb:eth0, sw]}
   - {ends: [a:eth0, sw]}
   - {ends: [b:eth0, sw]}
   - {ends: [c:eth0, sw]}
@@ -59,3 +66,36 @@ def test_what_cannot_be_set_says_why(apps: Lab, words: tuple[str, ...], cause: s
     assert done.status == 2, done
     assert cause in done.stderr, done
     assert apps.status()["healthy"], apps.status()
+
+
+def test_a_change_lasts_until_the_role_ends(apps: Lab) -> None:
+    words = ("algorithm=weighted", "weights=a:3,b:1")
+    done = role(apps, "set", "lb", *words, "--json")
+    assert done.status == 0, done
+    changed = done.json()
+    assert changed["settings"] == {"algorithm": "weighted", "weights": "a:3,b:1"}
+    assert changed["before"]["algorithm"] == "round-robin", changed
+    assert role(apps, "show", "lb", "--json").json()["roles"][0]["settings"] == changed["settings"]
+    events = (apps.state / "events.jsonl").read_text().splitlines()
+    told = [one for one in map(json.loads, events) if one["event"] == "settings-changed"]
+    assert [one["settings"] for one in told] == [changed["settings"]]
+    LabClient.connect(apps.name).restart("lb", "balancer")
+    assert role(apps, "show", "lb", "--json").json()["roles"][0]["settings"] == {}
+
+
+def test_a_change_that_is_refused_changes_nothing(apps: Lab) -> None:
+    done = role(apps, "set", "lb", "algorithm=random", "weights=zz:1")
+    assert done.status == 2, done
+    assert "zz" in done.stderr, done
+    assert role(apps, "show", "lb", "--json").json()["roles"][0]["settings"] == {}
+
+
+def test_a_paused_role_does_not_keep_the_lab_waiting(apps: Lab) -> None:
+    client = LabClient.connect(apps.name)
+    with client.holding_fault(("pause", "lb")), ThreadPoolExecutor() as pool:
+        asked = pool.submit(role, apps, "set", "lb", "algorithm=random")
+        assert client.status()["state"] == "up"
+        done = asked.result()
+    assert done.status == 1, done
+    assert "did not answer within 5 s" in done.stderr, done
+    client.restart("lb", "balancer")

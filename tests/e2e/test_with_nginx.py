@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +14,7 @@ from netlab.model.roles import CommandSpec
 from tests.e2e.conftest import Done, Lab, own_lab
 from tests.kit.poll import poll_until
 
-PROGRAMS = ("nginx", "haproxy", "varnishd", "hitch")
-pytestmark = [
-    pytest.mark.skipif(shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None, reason=f"no {name}")
-    for name in PROGRAMS
-]
+pytestmark = pytest.mark.needs("nginx", "haproxy", "varnishd", "hitch", "curl")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -105,6 +100,7 @@ def test_an_app_that_is_gone_is_left_out_by_nginx_and_by_haproxy(middle: Lab) ->
 
 
 def test_the_network_is_that_of_middle() -> None:
+    """A change of middle.yaml is to be made in with-nginx.yaml too."""
     ours, theirs = load(find("middle")), load(find("with-nginx"))
     assert list(ours.nodes) == list(theirs.nodes)
     assert [one.model_dump() for one in ours.links] == [one.model_dump() for one in theirs.links]
