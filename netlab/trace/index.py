@@ -22,6 +22,7 @@ MOST_KEPT = 2_000_000  # packets whose places are remembered (40 bytes each)
 _MOST_FLOWS = 500_000
 _IPV4_20, _IPV6 = b"\x08\x00\x45", b"\x86\xdd"
 _TCP, _UDP = 6, 17
+_LATEST = (1 << 64) - 1  # a damaged resolution makes absurd times
 _SHORTEST = 42  # of Ethernet, IPv4 and UDP headers
 _UNFRAGMENTED = (0, 0x40)
 
@@ -117,7 +118,8 @@ def index(file: CaptureFile) -> Index:
                 unit.last = number
                 if unit.bytes < LARGEST_UNIT and kept < MOST_KEPT:
                     unit.bytes += end - start
-                    unit.places.extend((number, place.time_ns, start, end, place.length, interface))
+                    time_ns = min(place.time_ns, _LATEST)
+                    unit.places.extend((number, time_ns, start, end, place.length, interface))
                     kept += 1
     except CaptureError as error:
         found.problem = error

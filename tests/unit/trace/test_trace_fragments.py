@@ -41,7 +41,7 @@ def walked(packets: list[Packet]) -> list[Dissection]:
 
 def answer() -> list[Packet]:
     assert len(ANSWER) > 1000
-    return fragment(ETHER / IP(**DOWN, id=7) / UDP(sport=53, dport=5000) / ANSWER, 400)
+    return list(fragment(ETHER / IP(**DOWN, id=7) / UDP(sport=53, dport=5000) / ANSWER, 400))
 
 
 @pytest.mark.parametrize("order", ["as sent", "last first"])
