@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from netlab.decode.frame import FIN, RST
+from netlab.scenarios.lb_layers import Layers, layers
 from netlab.scenarios.lb_stimulus import APP, CLIENT, CLIENTS, GOES, INSIDE, KILLED, LB, PROXY, PUBLIC
 from netlab.scenarios.measured import named
 from netlab.trace.connection import Connection, Span, connections
 from netlab.trace.recording import Recording
 from netlab.trace.round_trips import Moment
 
+EVIDENCE = 4  # frames
 SLACK_NS = 5_000_000  # what a balancer may know later, or earlier, than its interface shows
 
 
@@ -67,6 +69,7 @@ class Seen:
     addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     failovers: Mapping[str, Failover] = field(default_factory=dict)
     tells: bool = True
+    layers: Layers | None = None
 
     def of(self, phase: str) -> tuple[Choice, ...]:
         return tuple(one for one in self.choices if one.phase == phase)
@@ -81,6 +84,7 @@ def seen_in(read: Recording) -> Seen:
         reader.addresses(),
         {phase: found for phase in KILLED if (found := reader.failover(phase)) is not None},
         bool(reader.checks),
+        reader.layers(),
     )
 
 
@@ -101,8 +105,9 @@ class _Reader:
             for one in read.events
             if one.event == "connect-start" and one.flow and one.data.get("purpose") == "health-check"
         }
-        self._inside = self._calls(connections(read.frames_at(LB, INSIDE), read.keys))
-        self._proxied = self._calls(connections(read.frames_at(PROXY, "eth0"), read.keys))
+        self._all_inside = connections(read.frames_at(LB, INSIDE), read.keys)
+        self._at_proxy = connections(read.frames_at(PROXY, "eth0"), read.keys)
+        self._inside, self._proxied = self._calls(self._all_inside), self._calls(self._at_proxy)
         self._outside = connections(read.frames_at(LB, PUBLIC), read.keys)
         self._asked = connections(read.frames_at(CLIENT, "eth0"), read.keys)
 
@@ -131,6 +136,9 @@ class _Reader:
                     found.setdefault(client, (connection.client.address, connection.start.frame))
         return found
 
+    def layers(self) -> Layers | None:
+        return layers(self._outside, self._all_inside, self._at_proxy, lambda span: self._named(span)[1])
+
     def failover(self, phase: str) -> Failover | None:
         """None where no attempt at the dead one failed, or nothing was asked."""
         during = next((one for one in self._run.phases if one.name == phase), None)
@@ -152,6 +160,16 @@ class _Reader:
         }
         lost = tuple(name for name in asked if name not in whole)
         return Failover(tuple(refused), lost, len(asked)) if refused else None
+
+
+def first_frames(choices: Iterable[Choice]) -> tuple[int, ...]:
+    """A few, as evidence."""
+    return tuple(one.start.frame for one in choices)[:EVIDENCE]
+
+
+def counts(seen: Seen, choices: Sequence[Choice]) -> dict[str, int]:
+    """Of each upstream."""
+    return {app: sum(one.app == app for one in choices) for app in seen.members}
 
 
 def _held(call: Connection, span: Span) -> tuple[Moment, Moment]:

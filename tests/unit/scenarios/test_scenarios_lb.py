@@ -9,7 +9,8 @@ import pytest
 
 from netlab.decode.frame import ACK, RST, Frame
 from netlab.model.event import Event, Flow
-from netlab.scenarios import lb
+from netlab.scenarios.lb_claims import claims
+from netlab.scenarios.lb_layers import Layers
 from netlab.scenarios.lb_read import Choice, Failover, Seen, in_turn, load, moved, seen_in, smooth
 from netlab.trace.claim import Verdict
 from netlab.trace.recording import Recording
@@ -47,7 +48,7 @@ def asked_by(phase: str, places: dict[str, str]) -> tuple[Choice, ...]:
 
 
 def verdicts(seen: Seen) -> dict[str, Verdict]:
-    return {one.id: one.verdict for one in lb._claims(seen, ())}
+    return {one.id: one.verdict for one in claims(seen, ())}
 
 
 def seen(*found: Sequence[Choice]) -> Seen:
@@ -177,9 +178,22 @@ def test_failover_that_goes_on_is_refuted() -> None:
     assert told["next-upstream"] is Verdict.REFUTED
 
 
+LAYERS = Layers(2, 2, (0.1, 0.2), (1.0, 2.0), ("via",), {"layer 4": (1, 2), "layer 7": (3, 4)})
+
+
+def test_layer_4_leaves_alone_what_layer_7_changes() -> None:
+    told = verdicts(replace(seen(), layers=LAYERS))
+    assert {told[name] for name in ("layer-4-unread", "layer-4-faster", "layer-7-changes")} == {Verdict.HOLDS}
+    other = replace(LAYERS, same=1, four_ms=(3.0, 3.0), added=())
+    told = verdicts(replace(seen(), layers=other))
+    assert {told[name] for name in ("layer-4-unread", "layer-4-faster", "layer-7-changes")} == {
+        Verdict.REFUTED
+    }
+
+
 def test_nothing_seen_is_not_run() -> None:
     assert set(verdicts(Seen(MEMBERS)).values()) == {Verdict.NOT_RUN}
-    flawed = lb._claims(seen(choices("round-robin", [A, B, C] * 4)), ("the capture lost 3 packets",))
+    flawed = claims(seen(choices("round-robin", [A, B, C] * 4)), ("the capture lost 3 packets",))
     assert next(iter(flawed)).verdict is Verdict.NOT_RUN
 
 
