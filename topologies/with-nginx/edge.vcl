@@ -23,6 +23,11 @@ sub vcl_recv {
         return (pass);
     }
 
+    # The client is who opened the connection, whatever the request says.
+    set req.http.X-Forwarded-For = client.ip;
+    unset req.http.Forwarded;
+    unset req.http.X-Real-IP;
+
     # What was stored may answer a request with credentials: RFC 9111 section 3.5 says what may be stored.
     if (req.http.Authorization && !req.http.Cookie && (req.method == "GET" || req.method == "HEAD")) {
         return (hash);
