@@ -63,16 +63,14 @@ def _distribution(seen: Seen) -> Table:
             continue
         per_app = counts(seen, choices)
         busy = load(choices, per_app)
-        order = " ".join(one.app.removeprefix(APP) for one in choices[:12])
-        even = _even(per_app) if len(choices) >= BY_CHANCE else None
         cells = (
             phase,
             *per_app.values(),
-            order,
+            " ".join(one.app.removeprefix(APP) for one in choices[:12]),
             f"{busy.fewest:.0%}",
             f"{busy.busiest:.0%}",
             busy.peak,
-            even,
+            _even(per_app) if len(choices) >= BY_CHANCE else None,
         )
         rows.append(Row(cells, first_frames(choices)))
     return Table(
@@ -116,9 +114,7 @@ def _drained(seen: Seen) -> Table:
         came = [one for one in after if one.app == GOES]
         frames = (*first_frames(there), *(one.end.frame for one in there), *first_frames(after))
         cells = (len(there), sum(one.answered for one in there), len(after), len(came))
-        rows.append(
-            Row(cells, (*first_frames(there), *((last.frame,) if last else ()), *first_frames(after)))
-        )
+        rows.append(Row(cells, frames))
     return Table(
         f"{GOES} is drained",
         ("its connections", "of them answered", "new ones later", f"of them to {GOES}"),
