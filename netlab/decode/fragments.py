@@ -192,7 +192,7 @@ def _whole(first: Fragment, payload: bytes) -> bytes:
 
 def _checksum(header: bytes) -> int:
     """Of an IPv4 header whose own checksum is 0 (RFC 1071)."""
-    total = sum(struct.unpack(f">{len(header) // 2}H", header))
+    total: int = sum(struct.unpack(f">{len(header) // 2}H", header))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF

@@ -43,8 +43,8 @@ class ServerHello(NamedTuple):
         return self.random == RETRY_RANDOM
 
 
-class _Reader:
-    """Takes a message apart from its start."""
+class Reader:
+    """Takes a TLS message apart from its start. ValueError where it ends too early."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -70,10 +70,10 @@ class _Reader:
 
 def client_hello(body: bytes) -> ClientHello:
     """Of the message's body (without the 4 bytes of its head)."""
-    reader = _Reader(body)
+    reader = Reader(body)
     reader.take(2)
     random, session_id = reader.take(32), reader.vector(1)
-    suites = _Reader(reader.vector(2))
+    suites = Reader(reader.vector(2))
     numbers = tuple(suites.number(2) for _ in range(len(suites.data) // 2))
     reader.vector(1)
     extensions = _extensions(reader)
@@ -90,13 +90,13 @@ def client_hello(body: bytes) -> ClientHello:
 
 def server_hello(body: bytes) -> ServerHello:
     """Of the message's body; a HelloRetryRequest is one too."""
-    reader = _Reader(body)
+    reader = Reader(body)
     version = reader.number(2)
     random, session_id, suite = reader.take(32), reader.vector(1), reader.number(2)
     reader.take(1)
     extensions = _extensions(reader)
     if _SUPPORTED_VERSIONS in extensions:
-        version = _Reader(extensions[_SUPPORTED_VERSIONS]).number(2)
+        version = Reader(extensions[_SUPPORTED_VERSIONS]).number(2)
     alpn = "".join(alpn_of(extensions))
     return ServerHello(version, random, session_id, suite, alpn, _PRE_SHARED_KEY in extensions)
 
@@ -111,7 +111,7 @@ class EncryptedExtensions(NamedTuple):
 
 def encrypted_extensions(body: bytes) -> EncryptedExtensions:
     """Of the message's body."""
-    extensions = _extensions(_Reader(body))
+    extensions = _extensions(Reader(body))
     alpn = "".join(alpn_of(extensions))
     return EncryptedExtensions(alpn, _EARLY_DATA in extensions, extensions.get(QUIC_PARAMETERS))
 
@@ -120,14 +120,14 @@ def alpn_of(extensions: dict[int, bytes]) -> tuple[str, ...]:
     """The protocol names of an ALPN extension."""
     if _ALPN not in extensions:
         return ()
-    names = _Reader(_Reader(extensions[_ALPN]).vector(2))
+    names = Reader(Reader(extensions[_ALPN]).vector(2))
     return tuple(name.decode(errors="replace") for name in _vectors(names))
 
 
-def _extensions(reader: _Reader) -> dict[int, bytes]:
+def _extensions(reader: Reader) -> dict[int, bytes]:
     if not reader.left():
         return {}
-    inner = _Reader(reader.vector(2))
+    inner = Reader(reader.vector(2))
     found: dict[int, bytes] = {}
     while inner.left():
         kind = inner.number(2)
@@ -135,7 +135,7 @@ def _extensions(reader: _Reader) -> dict[int, bytes]:
     return found
 
 
-def _vectors(reader: _Reader) -> Iterator[bytes]:
+def _vectors(reader: Reader) -> Iterator[bytes]:
     while reader.left():
         yield reader.vector(1)
 
@@ -144,7 +144,7 @@ def _server_name(extensions: dict[int, bytes]) -> str:
     """The first host_name (type 0) of the list."""
     if _SERVER_NAME not in extensions:
         return ""
-    names = _Reader(_Reader(extensions[_SERVER_NAME]).vector(2))
+    names = Reader(Reader(extensions[_SERVER_NAME]).vector(2))
     while names.left():
         kind, name = names.number(1), names.vector(2)
         if kind == 0:

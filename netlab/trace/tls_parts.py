@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from netlab.decode.field import Field
 from netlab.decode.tls import TlsRecord, TlsSession, unopened
+from netlab.decode.tls_certificate import certificate_fields, compressed_fields
 from netlab.decode.tls_hello import client_hello, encrypted_extensions, server_hello
 from netlab.decode.tls_keys import SUITES_12, SUITES_13
 from netlab.trace.parts import PRESENTATION, Parts, fact
 
 _VERSIONS = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 _HANDSHAKE, _APPLICATION_DATA = 22, 23
+_SHOWN = ("server name", "ALPN", "cipher suite", "certificate 1 subject")
 
 
 def tls_parts(parts: Parts) -> None:
@@ -66,18 +68,22 @@ def _mid_stream(parts: Parts) -> None:
 
 
 def _summary(name: str, fields: tuple[Field, ...]) -> str:
-    shown = [one for one in fields if one.name in ("server name", "ALPN", "cipher suite")]
+    shown = [one for one in fields if one.name in _SHOWN]
     return " ".join((name, *(one.text for one in shown)))
 
 
 def message_fields(name: str, body: bytes) -> Iterator[Field]:
-    """Of a handshake message; only its length where it isn't a hello, or is damaged."""
+    """Of a handshake message; only its length where it is neither a hello nor a certificate, or damaged."""
     yield fact("length", len(body), f"{len(body)} bytes")
     try:
         if name == "ClientHello":
             yield from _client_hello(body)
         elif name in ("ServerHello", "HelloRetryRequest"):
             yield from _server_hello(body)
+        elif name == "Certificate":
+            yield from certificate_fields(body)
+        elif name == "CompressedCertificate":
+            yield from compressed_fields(body)
         elif name == "EncryptedExtensions" and (alpn := encrypted_extensions(body).alpn):
             yield fact("ALPN", alpn)
     except ValueError as error:
