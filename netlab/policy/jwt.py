@@ -20,6 +20,8 @@ _RSA_BITS = 2048  # RFC 7518 section 3.3: at least
 _SECRET_BYTES = 32  # section 3.2
 _SUBJECT = re.compile(r"[\x20-\x7e]{1,256}")  # it goes into a header field
 _MAX_KEYS = 100
+# PyJWT lets some of what JSON can do to Python pass: depth, numbers too large for a float.
+_MALFORMED = (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Verifier:
     def _verify(self, token: str, now: float) -> Accepted | Refused:
         try:
             head = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as error:
+        except _MALFORMED as error:
             return _refused(f"bad token: {error}", "invalid_token")
         key = self._key(head)
         if isinstance(key, Refused):
@@ -135,7 +137,7 @@ class Verifier:
                 },
             )
             expires, begins = _time(claims["exp"]), _time(claims.get("nbf", now))
-        except (jwt.PyJWTError, TypeError, ValueError) as error:
+        except _MALFORMED as error:
             return _refused(f"bad token: {error}", "invalid_token")
         leeway_s = settings.leeway_ns / 1e9
         if now >= expires + leeway_s:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netlab.policy.forwarded import Chain, request_id, resolve
 from netlab.proto.http import Headers
@@ -103,3 +105,11 @@ def test_forwarded_is_written_and_read_again() -> None:
 def test_a_request_id_of_a_trusted_peer_is_kept(peer: str, given: str, kept: bool) -> None:
     found = request_id(peer, Headers((("X-Request-Id", given),)), EDGES, "made")
     assert found == (given if kept else "made")
+
+
+@given(text=st.text(alphabet=st.characters(max_codepoint=255)))
+def test_no_field_raises(text: str) -> None:
+    for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"):
+        found = resolve("198.51.100.1", Headers(((name, text),)), EDGES, host="own")
+        again = Headers((("Forwarded", found.forwarded("p", "https", "own")),))
+        assert resolve("198.51.100.9", again, EDGES).addresses == (*found.addresses, "198.51.100.9")

@@ -13,6 +13,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from netlab.model.roles.jwt import Jwt, TokenFault
@@ -45,6 +47,10 @@ def check(*lines: str, now: float = NOW) -> Accepted | Refused:
 
 def encoded(document: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
+
+
+def encoded_text(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def hs256_with_the_public_key() -> str:
@@ -85,6 +91,10 @@ def test_a_good_token() -> None:
         (signed(aud="someone else"), "bad token"),
         (jwt.encode({"sub": "a"}, KEY._key, algorithm="ES256", headers={"crit": ["x"]}), "critical"),
         ("x.y.z", "bad token"),
+        (signed(exp=10**400), "bad token"),
+        (f"{encoded_text('[' * 9000)}.{encoded_text('[' * 9000)}.x", "bad token"),
+        (f"{token().split('.')[0]}.{encoded_text('[' * 9000)}.x", "bad token"),
+        (f"{encoded({'alg': ['ES256'], 'kid': {'a': 1}})}.x.y", "bad token"),
         ("ü", "bad token"),
     ],
 )
@@ -253,3 +263,18 @@ def test_settings_without_a_key() -> None:
     with pytest.raises(ValidationError, match="needs `crv`"):
         Jwt.model_validate({"keys": [{"kty": "EC", "x": "AA"}]})
     assert Jwt.model_validate({"keys": [jwk("e"), jwk("r"), jwk("h")]}).keys[0].kid == "e"
+
+
+def test_a_signed_token_that_is_deep_is_refused() -> None:
+    payload = encoded_text("[" * 9000)
+    head = encoded({"alg": "HS256", "kid": "h"})
+    mac = hmac.new(SECRET, f"{head}.{payload}".encode(), hashlib.sha256).digest()
+    deep = f"{head}.{payload}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+    found = verifier("h").check(Headers((("Authorization", f"Bearer {deep}"),)), NOW)
+    assert isinstance(found, Refused)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_no_field_raises(value: str) -> None:
+    found = verifier("e", "r", "h").check(Headers((("Authorization", f"Bearer {value}"),)), NOW)
+    assert isinstance(found, Refused)

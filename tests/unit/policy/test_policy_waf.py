@@ -7,6 +7,8 @@ from collections import Counter
 from time import perf_counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netlab.errors import InputError
 from netlab.model.roles.waf import Waf
@@ -166,3 +168,14 @@ def test_time_grows_with_the_input_and_no_faster() -> None:
     small, large = slowest(4_096), slowest(32_768)
     assert large[0] < 24 * max(small[0], 0.003), (small, large)  # eight times the bytes
     assert large[0] < 3, large
+
+
+_ANY = st.text(alphabet=st.characters(max_codepoint=0x1FFFF), max_size=200)
+_MANGLED = st.lists(st.one_of(st.sampled_from(_PIECES), st.sampled_from(("%uD800", "&#xD800;", "%")), _ANY))
+
+
+@given(pieces=_MANGLED, kind=st.sampled_from(("application/json", "application/x-www-form-urlencoded", "")))
+def test_no_request_raises(pieces: list[str], kind: str) -> None:
+    text = "".join(pieces)
+    head = RequestHead("POST", f"/{text}?{text}", Headers((("Content-Type", kind), ("Cookie", text))))
+    WALL.judge(head, text.encode("utf-8", "replace"))
