@@ -32,9 +32,9 @@ from netlab.trace.findings import Findings
 from netlab.trace.recording import Recording
 from netlab.trace.table import Row, Spread, Table
 
-FAILURES, OPEN_S = 5, 2.0  # the guide has N, and 30 s
-INTERVAL_MS, CALLS = 50, 160  # 8 s
-GOOD_S, BAD_S = 1.0, 4.0  # then the apps fail for so long
+FAILURES, OPEN_S = 5, 1.5  # the guide has N, and 30 s
+INTERVAL_MS, CALLS = 50, 110  # 5.5 s
+GOOD_S, BAD_S = 0.8, 2.8  # then the apps fail for so long
 STATUS = 503
 _GAP_S = OPEN_S / 2  # a silence longer than this is an open breaker
 
@@ -233,7 +233,7 @@ def _claims(
         "breaker-protects",
         "8.4",
         "it prevents cascading failures",
-        "a tenth of the load on failing apps, or less",
+        "a quarter of the load on failing apps, or less",
         _protects(course, bare),
         flaws,
     )
@@ -300,7 +300,7 @@ def _protects(course: Course | None, bare: Course | None) -> Finding | None:
         return None
     words = f"{course.at_apps} calls reached failing apps, and {bare.at_apps} without a breaker"
     share = course.at_apps / bare.at_apps
-    verdict = Verdict.HOLDS if share <= 0.1 else Verdict.PARTLY if share <= 0.5 else Verdict.REFUTED
+    verdict = Verdict.HOLDS if share <= 0.25 else Verdict.PARTLY if share <= 0.5 else Verdict.REFUTED
     bad = [
         frame for one in (course, bare) for part in one.parts if not part.good for frame in part.frames[:1]
     ]
@@ -309,7 +309,7 @@ def _protects(course: Course | None, bare: Course | None) -> Finding | None:
 
 SCENARIO = Scenario(
     "breaker",
-    "a circuit breaker against apps that fail for four seconds: closed, open, half-open, closed",
+    "a circuit breaker against apps that fail for three seconds: closed, open, half-open, closed",
     stimulus,
     judge,
     interfaces=lambda _: (f"{CLIENT}:{INTERFACE}", *(f"{app}:eth0" for app in APPS)),

@@ -31,13 +31,13 @@ def course(*parts: tuple[float, int, int], bare: int = 80, dropped: int = 0) -> 
     return by_id(breaker.judge(read).claims)
 
 
-RIGHT = ((0.0, GOOD, 20), (50.0, BAD, FAILURES), (2050.0, BAD, 1), (2050.0, GOOD, 30))
+RIGHT = ((0.0, GOOD, 20), (50.0, BAD, FAILURES), (1550.0, BAD, 1), (1550.0, GOOD, 30))
 
 
 def test_the_guides_cycle() -> None:
     found = course(*RIGHT)
     assert {one.verdict for one in found.values()} == {Verdict.HOLDS}, found
-    assert found["breaker-half-open"].measured == "tests after 2.05, 2.05 s, 1 of them failed, each alone"
+    assert found["breaker-half-open"].measured == "tests after 1.55, 1.55 s, 1 of them failed, each alone"
 
 
 def test_a_breaker_that_opens_late_or_never() -> None:
@@ -50,11 +50,11 @@ def test_a_breaker_that_opens_late_or_never() -> None:
 
 
 def test_tests_that_are_several_or_too_early_or_decide_nothing() -> None:
-    several = course(*RIGHT[:2], (2050.0, BAD, 4), (2050.0, GOOD, 30))
+    several = course(*RIGHT[:2], (1550.0, BAD, 4), (1550.0, GOOD, 30))
     assert several["breaker-half-open"].verdict is Verdict.REFUTED, several["breaker-half-open"]
-    early = course(*RIGHT[:2], (1100.0, BAD, 1), (2050.0, GOOD, 30))
+    early = course(*RIGHT[:2], (1100.0, BAD, 1), (1550.0, GOOD, 30))
     assert early["breaker-half-open"].verdict is Verdict.PARTLY, early["breaker-half-open"]
-    ignored = course(*RIGHT[:2], (2050.0, BAD, 1), (50.0, GOOD, 30))
+    ignored = course(*RIGHT[:2], (1550.0, BAD, 1), (50.0, GOOD, 30))
     assert ignored["breaker-outcome"].verdict is Verdict.NOT_RUN, "there was no test that succeeded"
 
 
