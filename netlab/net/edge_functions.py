@@ -106,7 +106,7 @@ def _check_none(returned: object) -> None:
 
 def _function(spec: EdgeFunction) -> Callable[..., object]:
     where, _, name = spec.call.partition(":")
-    found: object
+    found: object = None
     try:
         if spec.source:
             space: dict[str, Any] = {"__name__": "edge_function", "__file__": where}
@@ -120,4 +120,5 @@ def _function(spec: EdgeFunction) -> Callable[..., object]:
         ) from error
     if not callable(found):
         raise LabError(f"edge function {spec.call}: {where} has no function {name}", "name one that it has")
-    return found
+    function: Callable[..., object] = found
+    return function

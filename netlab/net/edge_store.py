@@ -35,7 +35,12 @@ class EdgeStore:
     def key_of(self, request: RequestHead) -> Key:
         return self._cache.key_of(request)
 
-    async def look_up(self, request: RequestHead, now: float) -> Lookup:
+    @property
+    def on_disk(self) -> bool:
+        """Whether `load` is to come before `look_up`."""
+        return self._disk is not None
+
+    async def load(self, request: RequestHead) -> None:
         """What the disk has of the request's key is in memory after it."""
         if self._disk is not None:
             key = self._cache.key_of(request)
@@ -43,9 +48,8 @@ class EdgeStore:
                 entry = await self._disk.load(variant)
                 if entry is not None:
                     self._cache.admit(variant, entry)
-        return self._cache.look_up(request, now)
 
-    def in_memory(self, request: RequestHead, now: float) -> Lookup:
+    def look_up(self, request: RequestHead, now: float) -> Lookup:
         return self._cache.look_up(request, now)
 
     def form_of(self, request: RequestHead, entry: Stored) -> Stored:

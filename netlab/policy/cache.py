@@ -19,7 +19,6 @@ Variant = tuple[Key, Varied]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_VARIANTS = 64  # of one key: whoever makes up field values must not fill the cache
 _PURGES = 256  # remembered for responses that are still on their way
-_FOR_THE_ORIGIN = ("if-match", "if-unmodified-since")  # which a cache does not evaluate (section 4.3.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Cache:
     ) -> None:
         self._journal = journal
         self._capacity = capacity
-        self._settings = settings
+        self._settings = PLAIN_KEY if settings == PLAIN_KEY else settings  # which key_of knows at a glance
         self._size = 0
         self._stored: OrderedDict[Variant, Stored] = OrderedDict()
         self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
@@ -126,7 +125,8 @@ class Cache:
             return Miss("method")
         asked = request_directives(request.headers)
         only_cached = "only-if-cached" in asked
-        if any(request.headers.has(name) for name in _FOR_THE_ORIGIN):
+        if request.headers.has("if-match") or request.headers.has("if-unmodified-since"):
+            # A cache does not evaluate these (section 4.3.2).
             return Miss("request", only_cached)
         variant = self._find(request)
         if variant is None:

@@ -41,6 +41,14 @@ def answer(
     return entry.head.with_headers(headers), entry.body
 
 
+def is_whole_answer(request: RequestHead, entry: Stored) -> bool:
+    """Whether the answer is all of `entry`, whatever else the request says: no conditions, no ranges."""
+    fields = request.headers
+    return entry.part is None and not (
+        fields.has("if-none-match") or fields.has("if-modified-since") or fields.has("range")
+    )
+
+
 def serves(request: RequestHead, entry: Stored) -> bool:
     """Whether an incomplete response has all bytes of the one range that is asked for."""
     if entry.part is None:

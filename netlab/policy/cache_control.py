@@ -62,6 +62,8 @@ def request_directives(headers: Headers) -> dict[str, str]:
     """As `directives`; `Pragma: no-cache` counts where there is no Cache-Control (section 5.4)."""
     if headers.has("cache-control"):
         return directives(headers)
+    if not headers.has("pragma"):
+        return {}
     named = [one.lower() for one in members(headers.get("pragma"))]
     return {"no-cache": ""} if "no-cache" in named else {}
 

@@ -27,7 +27,7 @@ PLAIN_KEY = KeySettings()
 
 def key_of(request: RequestHead, settings: KeySettings = PLAIN_KEY) -> Key:
     """Authority and target (in origin form, as `proto` gives it): the edge serves https only."""
-    if settings == PLAIN_KEY:
+    if settings is PLAIN_KEY:
         return _authority(request), request.target
     parts = [_target(request.target, settings)]
     parts += [f"{name.lower()}={request.headers.get(name)}" for name in settings.headers]

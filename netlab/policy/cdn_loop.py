@@ -7,6 +7,8 @@ from netlab.proto.http import Headers, members
 
 def is_loop(headers: Headers, node: str) -> bool:
     """Whether the request has passed `node` already."""
+    if not headers.has("cdn-loop"):
+        return False
     return any(one.partition(";")[0].strip() == node for one in members(headers.get("cdn-loop")))
 
 

@@ -29,6 +29,12 @@ class Fields:
     def get(self, name: str, default: str = "") -> str:
         return self._headers.get(name, default)
 
+    def __getitem__(self, name: str) -> str:
+        """Raises KeyError where there is no such field."""
+        if name not in self:
+            raise KeyError(name)
+        return self._headers.get(name)
+
     def __contains__(self, name: str) -> bool:
         return self._headers.has(name)
 

@@ -43,7 +43,8 @@ class Stored:
     """`received_at`: seconds of the epoch; `initial_age_s`: how old it was then (section 4.2.3). `stale`:
     it has been declared so before its time. `part`: which bytes of how many there are, where it is not the
     whole (206). `varied`: what the request had in the fields that Vary names. `packed`: the same response,
-    compressed, once somebody has wanted it so."""
+    compressed, once somebody has wanted it so. `ready`: heads of answers, by version, age and remaining
+    time, that may be sent again."""
 
     head: ResponseHead
     body: bytes
@@ -53,6 +54,9 @@ class Stored:
     stale: bool = False
     part: tuple[Span, int] | None = None
     packed: Stored | None = field(default=None, compare=False)
+    ready: dict[tuple[str, int, int], ResponseHead] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
     told: dict[str, str] = field(init=False, compare=False, repr=False)
     lifetime_s: float = field(init=False, compare=False, repr=False)
 

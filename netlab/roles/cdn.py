@@ -11,32 +11,28 @@ from typing import Any
 from netlab.model.roles import CdnSpec
 from netlab.net.body_copy import BodyCopy
 from netlab.net.context import RoleContext
-from netlab.net.edge_forms import in_form
+from netlab.net.edge_answer import EdgeAnswers
 from netlab.net.edge_gate import Gate
 from netlab.net.edge_origin import CONDITIONS, Origin
 from netlab.net.edge_store import EdgeStore
-from netlab.net.exchange import Body, Exchange
+from netlab.net.exchange import Exchange
 from netlab.net.flight import Flight, FromCache, Passing
 from netlab.net.http_gateway import (
     WHOLE,
     host_of,
     is_short,
     outgoing,
-    plain_text,
-    relay,
     relayed_head,
     response_body,
 )
-from netlab.net.http_listen import Advertised, listen_http
+from netlab.net.http_listen import listen_http
 from netlab.net.shared_body import SharedBody
 from netlab.net.upstream import Outgoing, Response, UpstreamError
 from netlab.policy.cache import Hit, Miss, Revalidate
-from netlab.policy.cache_answer import answer
 from netlab.policy.cache_control import request_directives, seconds
 from netlab.policy.cache_key import Key
-from netlab.policy.cache_status import forwarded, hit, marked
+from netlab.policy.cache_status import forwarded
 from netlab.policy.cdn_loop import is_loop
-from netlab.policy.compression import compressible, varying
 from netlab.policy.purge import is_soft, purge_condition
 from netlab.policy.stored import Stored, is_error, shareable, storable
 from netlab.proto.http import Headers, RequestHead, ResponseHead
@@ -61,9 +57,9 @@ class _Edge:
         self._names = frozenset(name.lower() for name in spec.names)
         self._cache = EdgeStore(ctx, spec)
         self._largest = spec.cache_bytes // _LARGEST_SHARE
-        self._advertised = Advertised(spec.http, spec.hsts_s)
+        self._answers = EdgeAnswers(ctx, spec, self._cache)
         self._origin = Origin(ctx, spec)
-        self._gate = Gate(ctx, spec)
+        self._gate = Gate(ctx, spec) if spec.rate_limits or spec.bots or spec.functions else None
         self._flights: dict[Key, Flight] = {}
 
     async def open(self) -> None:
@@ -73,25 +69,19 @@ class _Edge:
         await self._origin.close()
         await self._cache.close()
 
-    async def _say(self, exchange: Exchange, status: int, text: str) -> None:
-        """An answer of the edge's own."""
-        head, body = plain_text(status, text)
-        await exchange.respond(self._advertised.on(exchange, head), body)
-
     async def handle(self, exchange: Exchange) -> None:
         request = exchange.request
         if host_of(request) not in self._names:
-            await self._say(exchange, 421, f"{request.authority} is not served here")
+            await self._answers.say(exchange, 421, f"{request.authority} is not served here")
             return
         if is_loop(request.headers, self._ctx.launch.node):
-            await self._say(exchange, 508, "this request has been here before")
+            await self._answers.say(exchange, 508, "this request has been here before")
             return
-        admitted = await self._gate.admit(exchange)
-        if admitted is not None:
-            await self._serve(admitted)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        request = exchange.request
+        if self._gate is not None:
+            admitted = await self._gate.admit(exchange)
+            if admitted is None:
+                return
+            exchange, request = admitted, admitted.request
         try:
             if exchange.protocol:
                 await self._origin.tunnel(exchange)
@@ -104,19 +94,21 @@ class _Edge:
             if exchange.begun:
                 exchange.abort()
             else:
-                await self._say(exchange, error.status, "the origin does not answer")
+                await self._answers.say(exchange, error.status, "the origin does not answer")
 
     async def _purge(self, exchange: Exchange) -> None:
         request, address = exchange.request, ip_address(exchange.peer.address)
         if not any(address in network for network in self._spec.purge):
-            await self._say(exchange, 403, "PURGE is not allowed from here")
+            await self._answers.say(exchange, 403, "PURGE is not allowed from here")
             return
-        behind = await self._origin.purge_shield(request, exchange.peer.address)
         condition = purge_condition(self._cache.key_of(request), request.headers)
-        count = self._cache.purge(condition, time.time(), soft=is_soft(request.headers))
-        self._flights.clear()  # who asks from now on gets nothing that was made before
+        try:
+            behind = await self._origin.purge_shield(request, exchange.peer.address)
+        finally:
+            count = self._cache.purge(condition, time.time(), soft=is_soft(request.headers))
+            self._flights.clear()  # who asks from now on gets nothing that was made before
         own = Headers((("Content-Type", "application/json"), ("Cache-Control", "no-store")))
-        head = self._advertised.on(exchange, ResponseHead(200, own))
+        head = self._answers.advertised(exchange, ResponseHead(200, own))
         told = {"purged": count} | ({"shield": behind} if behind is not None else {})
         await exchange.respond(head, json.dumps(told).encode())
 
@@ -126,13 +118,15 @@ class _Edge:
             # The origin may obey the body, which is no part of the key.
             await self._ask_alone(exchange, Miss("bypass"))
             return
-        found = await self._cache.look_up(request, time.time())
+        if self._cache.on_disk:
+            await self._cache.load(request)
+        found = self._cache.look_up(request, time.time())
         if isinstance(found, Hit):
             await self._hit(exchange, found)
             return
         self._emit("cache-miss", request, cause=found.cause)
         if found.only_cached:
-            await self._say(exchange, 504, "not in the cache")
+            await self._answers.say(exchange, 504, "not in the cache")
         elif _is_plain(request, found):
             await self._ask_together(exchange, found)
         else:
@@ -147,23 +141,7 @@ class _Edge:
         self._emit("cache-hit", exchange.request, age_s=int(found.stored.age(now)))
         if found.refresh and self._cache.key_of(exchange.request) not in self._flights:
             self._start(exchange, Revalidate(found.stored, "stale"), kept=True)
-        await self._from_cache(exchange, FromCache(found.stored, hit(found.stored, now), validated=False))
-
-    async def _from_cache(self, exchange: Exchange, found: FromCache) -> None:
-        entry, compress = found.stored, False
-        if self._spec.compress and (entry.packed is not None or compressible(entry.head)):
-            entry, compress = self._cache.form_of(exchange.request, entry), True
-        head, body = answer(exchange.request, entry, time.time(), validated=found.validated)
-        head = varying(head) if compress else head
-        await exchange.respond(self._own(exchange, head, found.status), body)
-
-    async def _relay(self, exchange: Exchange, response: Response, head: ResponseHead, body: Body) -> None:
-        if self._spec.compress and exchange.request.method == "GET" and compressible(head):
-            head, body = in_form(exchange.request, head, body)
-        await relay(exchange, response, head, body)
-
-    def _own(self, exchange: Exchange, head: ResponseHead, status: str) -> ResponseHead:
-        return self._advertised.on(exchange, marked(head, self._ctx.launch.node, status))
+        await self._answers.hit(exchange, found.stored, now)
 
     # A request that others may wait for too.
 
@@ -203,7 +181,7 @@ class _Edge:
     def _answers_too(self, request: RequestHead, flight: Flight, decision: FromCache | Passing) -> bool:
         if isinstance(decision, FromCache):
             now = time.time()
-            found = self._cache.in_memory(request, now)
+            found = self._cache.look_up(request, now)
             return isinstance(found, Hit | Revalidate) and found.stored is decision.stored
         return decision.body.joinable and shareable(
             request, flight.request, decision.response.head, time.time()
@@ -211,16 +189,16 @@ class _Edge:
 
     async def _share(self, exchange: Exchange, decision: FromCache | Passing, joined: bool) -> None:
         if isinstance(decision, FromCache):
-            await self._from_cache(exchange, decision)
+            await self._answers.from_cache(exchange, decision)
             return
         status = decision.status + "; collapsed" * joined
-        head = self._own(exchange, relayed_head(decision.response.head), status)
+        head = self._answers.marked(exchange, relayed_head(decision.response.head), status)
         whole = decision.body.whole()
         if whole is not None and len(whole) <= WHOLE:
-            await self._relay(exchange, decision.response, head, whole)
+            await self._answers.relay(exchange, decision.response, head, whole)
             return
         with decision.body.reader() as parts:
-            await self._relay(exchange, decision.response, head, parts)
+            await self._answers.relay(exchange, decision.response, head, parts)
 
     async def _fetch(self, flight: Flight, found: Revalidate | Miss, address: str) -> None:
         """Raises UpstreamError."""
@@ -328,7 +306,7 @@ class _Edge:
                 settled = self._settled(exchange.request, found, response.head, asked_at)
                 if settled is not None:
                     await response.read()
-                    await self._from_cache(exchange, settled)
+                    await self._answers.from_cache(exchange, settled)
                     return
                 if response.head.status != 304 or isinstance(found, Miss):
                     await self._passed_on(exchange, found, response, asked_at)
@@ -336,7 +314,7 @@ class _Edge:
         except UpstreamError as error:
             if exchange.begun:
                 raise
-            await self._from_cache(exchange, self._instead(exchange.request, found, error))
+            await self._answers.from_cache(exchange, self._instead(exchange.request, found, error))
             return
         await self._ask_alone(exchange, Miss("stale"))
 
@@ -350,15 +328,15 @@ class _Edge:
         self._cache.head_seen(request, response.head, asked_at, now)
         limit = self._limit(request, response.head, found)
         status = forwarded(found.cause, response.head.status, stored=limit > 0)
-        head = self._own(exchange, relayed_head(response.head), status)
+        head = self._answers.marked(exchange, relayed_head(response.head), status)
         copy = BodyCopy(limit)
         body = await response_body(request, response)
         if isinstance(body, bytes):
             copy.add(body)
             self._keep(request, response.head, copy.whole() if limit else None, asked_at)
-            await self._relay(exchange, response, head, body)
+            await self._answers.relay(exchange, response, head, body)
         else:
-            await self._relay(exchange, response, head, copy.while_passing(body))
+            await self._answers.relay(exchange, response, head, copy.while_passing(body))
             self._keep(request, response.head, copy.whole() if limit else None, asked_at)
 
     def _keep(self, request: RequestHead, head: ResponseHead, body: bytes | None, asked_at: float) -> None:
