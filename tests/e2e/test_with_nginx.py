@@ -12,6 +12,7 @@ from netlab.model.find import find
 from netlab.model.load import load
 from netlab.model.roles import CommandSpec
 from tests.e2e.conftest import Done, Lab, own_lab
+from tests.e2e.test_trace_scenarios import trace, verdicts
 from tests.kit.poll import poll_until
 
 pytestmark = pytest.mark.needs("nginx", "haproxy", "varnishd", "hitch", "curl")
@@ -38,6 +39,23 @@ def headers(lab: Lab, url: str, *words: str, node: str = "client-a") -> dict[str
         key = name.lower()
         found[key] = f"{found[key]}, {value.strip()}" if key in found else value.strip()
     return found
+
+
+# First, as connections between the tiers that stand already can't be decrypted.
+
+
+def test_the_cdn_s_scenario_finds_in_varnish_what_a_cache_does(middle: Lab) -> None:
+    found = trace(middle, "cdn", topology="with-nginx")
+    told = verdicts(found)
+    for name in ("hit", "miss", "validate", "purge", "vary", "collapse", "shield", "offload"):
+        assert told[f"cdn-{name}"] == "holds", (name, found["claims"])
+
+
+def test_the_proxy_s_scenario_finds_in_nginx_the_client_s_address(middle: Lab) -> None:
+    found = trace(middle, "proxy", topology="with-nginx")
+    told = verdicts(found)
+    assert (told["proxy-tls"], told["proxy-forwarded"]) == ("holds", "holds"), found["claims"]
+    assert told["proxy-jwt"] == "not run", found["claims"]
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
