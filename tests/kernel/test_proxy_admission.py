@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -14,12 +15,16 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from netlab.model.roles import HttpVersion, TlsClient
 from netlab.model.roles.jwt import TokenFault
 from netlab.net.exchange import Exchange
 from netlab.net.http_listen import listen_http
+from netlab.net.pool import ConnectionPool
+from netlab.net.upstream import Outgoing, Target
 from netlab.pki import TokenKey
-from netlab.proto.http import Headers, ResponseHead
-from tests.kit.proxy import Proxy, proxied
+from netlab.proto.http import Headers, RequestHead, ResponseHead
+from tests.kit.origin import NAME
+from tests.kit.proxy import PORT, Proxy, proxied
 from tests.kit.roles_in_process import until
 
 LAB = TokenKey.create()
@@ -220,6 +225,29 @@ def test_a_slow_client(tmp_path: Path, begun: bytes, answer: bytes) -> None:
         assert said[: len(answer) or 1] == answer, (said, proxy.evidence())
 
     proxied(tmp_path, work, timeouts=SLOW)
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_a_slow_body_of_a_stream_ends_that_stream(tmp_path: Path, version: HttpVersion) -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"abc"
+        await asyncio.sleep(30)
+
+    async def work(proxy: Proxy) -> None:
+        pool = ConnectionPool(proxy.site.client.ctx)
+        target = Target("127.0.0.1", PORT, TlsClient(), NAME, (version,))
+        head = RequestHead("POST", "/", Headers((("Host", NAME), ("Content-Length", "9"))))
+        began = asyncio.get_running_loop().time()
+        async with pool.exchange(target, Outgoing(head, stalling())) as response:
+            assert response.head.status == 408, proxy.evidence()
+        assert 0.2 < asyncio.get_running_loop().time() - began < 5
+        plain = RequestHead("GET", "/", Headers((("Host", NAME),)))
+        async with pool.exchange(target, Outgoing(plain)) as response:
+            assert response.head.status == 200, proxy.evidence()
+        await pool.close()
+        assert proxy.bodies == [], "the upstream got no whole body"
+
+    proxied(tmp_path, work, timeouts=SLOW, http=[version])
 
 
 def test_a_client_that_keeps_moving_has_time(tmp_path: Path) -> None:
