@@ -35,13 +35,13 @@ class Acceptor:
     def close(self) -> None:
         """Accept no more; connections that are open go on."""
         for sock in self._listening:
-            asyncio.get_running_loop().remove_reader(sock)
+            asyncio.get_running_loop().remove_reader(sock.fileno())
             sock.close()
         self._listening.clear()
 
     def _resume(self, sock: socket.socket) -> None:
         if sock in self._listening:
-            asyncio.get_running_loop().add_reader(sock, self._take, sock)
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock)
 
     def _take(self, sock: socket.socket) -> None:
         for _ in range(_AT_ONCE):
@@ -52,7 +52,7 @@ class Acceptor:
             except OSError as error:
                 self._ctx.emit("error", cause=f"can't accept: {error.strerror}")
                 loop = asyncio.get_running_loop()
-                loop.remove_reader(sock)
+                loop.remove_reader(sock.fileno())
                 loop.call_later(_PAUSE_S, self._resume, sock)
                 return
             made.setblocking(False)

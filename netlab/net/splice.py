@@ -37,9 +37,9 @@ class Splice:
 
     async def run(self) -> None:
         """Raises OSError where either connection broke; then both are reset. Both are closed at the end."""
-        self.up.start()
-        self.down.start()
         try:
+            self.up.start()
+            self.down.start()
             await self._ended
         except OSError:
             for sock in self._sockets:
@@ -63,7 +63,10 @@ class Splice:
 
 
 class _Direction:
-    """`moved`: bytes that have been read so far. `done` is told which socket has ended, or broken."""
+    """`moved`: bytes that have been read so far. `done` is told which socket has ended, or broken.
+
+    The loop is told descriptors, not sockets: it would write a socket's repr for each that it does not know.
+    """
 
     def __init__(
         self,
@@ -78,15 +81,32 @@ class _Direction:
         self._began = began
         self._rest = memoryview(b"")  # read, and not sent yet
         self._loop = asyncio.get_running_loop()
+        self._reading = self._writing = False
         self.moved = 0
         self.ended = False
 
     def start(self) -> None:
-        self._loop.add_reader(self._source, self._readable)
+        """What is here already goes on at once."""
+        self._read(True)
+        self._readable()
 
     def stop(self) -> None:
-        self._loop.remove_reader(self._source)
-        self._loop.remove_writer(self._sink)
+        self._read(False)
+        self._write(False)
+
+    def _read(self, wanted: bool) -> None:
+        if wanted and not self._reading:
+            self._loop.add_reader(self._source.fileno(), self._readable)
+        elif self._reading and not wanted:
+            self._loop.remove_reader(self._source.fileno())
+        self._reading = wanted
+
+    def _write(self, wanted: bool) -> None:
+        if wanted and not self._writing:
+            self._loop.add_writer(self._sink.fileno(), self._writable)
+        elif self._writing and not wanted:
+            self._loop.remove_writer(self._sink.fileno())
+        self._writing = wanted
 
     def _readable(self) -> None:
         try:
@@ -113,13 +133,9 @@ class _Direction:
         except BlockingIOError:
             sent = 0
         if sent < len(data):
-            self._wait(data[sent:])
-
-    def _wait(self, rest: memoryview) -> None:
-        """Until the sink takes more."""
-        self._rest = memoryview(bytes(rest))
-        self._loop.remove_reader(self._source)
-        self._loop.add_writer(self._sink, self._writable)
+            self._rest = memoryview(bytes(data[sent:]))
+            self._read(False)
+            self._write(True)
 
     def _writable(self) -> None:
         try:
@@ -130,11 +146,11 @@ class _Direction:
             self._done(self._sink, error)
             return
         if not self._rest:
-            self._loop.remove_writer(self._sink)
-            self._loop.add_reader(self._source, self._readable)
+            self._write(False)
+            self._read(True)
 
     def _end(self) -> None:
-        self._loop.remove_reader(self._source)
+        self._read(False)
         self.ended = True
         self._sink.shutdown(socket.SHUT_WR)
         self._done(self._source, None)

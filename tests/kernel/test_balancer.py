@@ -9,11 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from netlab.model.roles import BalancerSpec, Health, Passive, Server
+from netlab.model.roles import BalancerSpec, Health, Passive, ProxySpec, Route, Server
+from netlab.pki import Authority
 from netlab.proto.proxy_protocol import SIGNATURE
 from tests.kit.poll import poll_until
 from tests.kit.role_process import RoleProcess, Roles, roles
@@ -66,9 +68,12 @@ def reset(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
-def start(started: Roles, *upstreams: str | Server, **fields: Any) -> RoleProcess:
+def start(
+    started: Roles, *upstreams: str | Server, launch: dict[str, Any] | None = None, **fields: Any
+) -> RoleProcess:
     fields.setdefault("health", Health(interval="10s", fall=3))
-    return started.start("balancer", BalancerSpec(listen=PORT, upstreams=upstreams, **fields))
+    spec = BalancerSpec(listen=PORT, upstreams=upstreams, **fields)
+    return started.start("balancer", spec, **(launch or {}))
 
 
 def ask(source: str = "127.0.0.1") -> bytes:
@@ -124,6 +129,51 @@ def test_a_check_of_http_needs_an_answer_in_time(tmp_path: Path) -> None:
         health = Health(http="/", interval="20ms", timeout="50ms", rise=1, fall=1)
         balancer = start(started, silent, health=health)
         assert "in time" in balancer.wait_for("health-changed")[0]["cause"], balancer.evidence()
+
+
+def test_a_check_within_tls_behind_a_proxy_header(tmp_path: Path) -> None:
+    """As of a balancer before a proxy: LOCAL, then TLS to its name, then the request."""
+    authority = Authority.create("test", datetime.fromtimestamp(Path("/proc/self").stat().st_mtime, UTC))
+    with roles(tmp_path) as started:
+        route = Route(upstreams=("127.0.0.1:1",))
+        spec = ProxySpec(
+            listen=9443,
+            names=("api.example",),
+            http=("1.1",),
+            routes=(route,),
+            proxy_protocol_from=("127.0.0.0/8",),
+        )
+        proxy = started.start("proxy", spec, identity=authority.issue(("api.example",)))
+        health = Health(
+            http="/", expect=(502,), tls_name="api.example", interval="20ms", timeout="2s", rise=1, fall=1
+        )
+        upstream = "127.0.0.1:9443"
+        balancer = start(
+            started, upstream, health=health, proxy_protocol=True, launch={"trust_pem": authority.root_pem}
+        )
+        proxy.wait_for("request-received", 3)
+        assert not balancer.events("health-changed"), balancer.evidence()
+        proxy.stop()
+        change = balancer.wait_for("health-changed")[0]
+        assert "refused" in change["cause"], change
+
+
+def test_the_zone_of_the_balancer_is_preferred(tmp_path: Path) -> None:
+    with three_servers() as three, roles(tmp_path) as started:
+        far = Server(to=three[0], zone="east")
+        near = [Server(to=one, zone="west") for one in three[1:]]
+        balancer = start(started, far, *near, zone="west", spill=50, passive=Passive(failures=1))
+        assert b"".join(ask() for _ in range(6)) == b"bcbcbc"
+        balancer.set(drain=",".join(three[1:]))
+        assert {ask() for _ in range(3)} == {b"a"}
+
+
+def test_a_zone_is_a_location_where_nothing_else_is_said(tmp_path: Path) -> None:
+    with three_servers() as three, roles(tmp_path) as started:
+        locations = {"127.0.0.0/8": "London"}
+        upstreams = (Server(to=three[0], zone="Tokyo"), *three[1:])
+        start(started, *upstreams, zone="London", launch={"locations": locations})
+        assert b"".join(ask() for _ in range(4)) == b"bcbc"
 
 
 def test_each_refused_connection_goes_to_the_next_and_the_first_failure_ejects(tmp_path: Path) -> None:
