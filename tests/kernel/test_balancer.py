@@ -171,8 +171,8 @@ def test_the_zone_of_the_balancer_is_preferred(tmp_path: Path) -> None:
 def test_a_zone_is_a_location_where_nothing_else_is_said(tmp_path: Path) -> None:
     with three_servers() as three, roles(tmp_path) as started:
         locations = {"127.0.0.0/8": "London"}
-        upstreams = (Server(to=three[0], zone="Tokyo"), *three[1:])
-        start(started, *upstreams, zone="London", launch={"locations": locations})
+        far = Server(to=three[0], zone="Tokyo")
+        start(started, far, *three[1:], zone="London", launch={"locations": locations})
         assert b"".join(ask() for _ in range(4)) == b"bcbc"
 
 
