@@ -114,8 +114,8 @@ def _fragment(frame: Frame, whole: Frame, below: tuple[Layer, ...], known: Deep)
     """What is above IP isn't in the frame's bytes as it is: its layers and fields have no place there."""
     notes = known.notes.get(frame.number, ())
     found = headers(whole.data, whole.linktype)
+    below = tuple(layer for layer in below if layer.osi < 4 and not layer.name.startswith("ICMP"))
     if frame.number != whole.number or found is None:
-        below = tuple(layer for layer in below if layer.osi < 4 and not layer.name.startswith("ICMP"))
         return Dissection(frame, found, below, (), notes, None, whole)
     upper = [
         _without_place(layer)

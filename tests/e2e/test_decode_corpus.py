@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NS,
+    IPv6,
+    IPv6ExtHdrFragment,
+    fragment6,
+)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from netlab.proto import pcapng
 from tests.e2e.conftest import Lab
 from tests.e2e.test_trace_rest import a_lab
-from tests.kit.tshark_truth import FIELDS, Difference, Outcome, compare
+from tests.kit.tshark_truth import FIELDS, Difference, Outcome, compare, json_differences
 
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.needs("tshark")]
 
@@ -93,11 +100,14 @@ ABSENT = ("ipv6.", "icmp.", "icmpv6.")
 
 
 def test_real_runs(lab: Lab) -> None:
-    found = compare(path for path in captures(lab) if path.exists())
+    paths = [path for path in captures(lab) if path.exists()]
+    found = compare(paths)
     assert not unexplained(found), "\n".join(unexplained(found)[:40])
     empty = [name for name, count in found.agreed.items() if not count and not name.startswith(ABSENT)]
     assert not empty, f"nothing to compare of {empty}"
     assert len(found.agreed) == len(FIELDS)
+    others = [one for path in paths if path.name.startswith("edge") for one in json_differences(path)]
+    assert not others, "\n".join(others[:40])
 
 
 ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -115,6 +125,12 @@ MADE = (
     ETHER / IP6 / TCP(sport=4000, dport=4001, flags="S", options=[("MSS", 1440), ("WScale", 7)]),
     ETHER / IP4 / TCP(sport=4000, dport=4001, flags="PAEC", window=9, seq=5, ack=6) / b"data",
     ETHER / Dot1Q(vlan=7, prio=3) / IP4 / UDP(sport=4000, dport=4001) / b"tagged",
+    *fragment(ETHER / IP(src="192.0.2.1", dst="192.0.2.2", id=8) / UDP(sport=4000, dport=4001) / bytes(3000)),
+    *fragment(ETHER / IP(src="192.0.2.1", dst="192.0.2.2", id=9) / ICMP(id=1, seq=3) / bytes(3000))[::-1],
+    *(
+        ETHER / one
+        for one in fragment6(IP6 / IPv6ExtHdrFragment(id=5) / UDP(sport=4000, dport=4001) / bytes(3000), 1280)
+    ),
 )
 
 

@@ -1,7 +1,13 @@
-"""What `netlab decode --json` and tshark say of the same packets, field by field."""
+"""What `netlab decode --json` and tshark say of the same packets, field by field.
+
+tshark is asked with `-T fields`: one row a packet, in a fraction of the text of `-T json`, which prints
+the same fields of the same dissection, in trees. That these are the same values is tested too (`json_differences`),
+so that what agrees with the one agrees with the other.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +24,9 @@ Values = list[str]
 
 _HTTP2 = "DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY WINDOW_UPDATE CONTINUATION"
 HTTP2_TYPES = {name: str(number) for number, name in enumerate(_HTTP2.split())}
+HTTP3_TYPES = {
+    "DATA": "0", "HEADERS": "1", "CANCEL_PUSH": "3", "SETTINGS": "4", "PUSH_PROMISE": "5", "GOAWAY": "7",
+}  # fmt: skip
 _MESSAGES = {
     "ClientHello": 1,
     "ServerHello": 2,
@@ -187,6 +196,26 @@ def _alpn(packet: Document) -> Values:
     return [name for one in found for name in one.split(",")]
 
 
+def _certificates(field: str) -> Callable[[Document], Values]:
+    """Of all certificates of a chain."""
+    return lambda packet: [
+        one
+        for part in _parts(packet, "TLS")
+        for name, value, *_ in part["fields"]
+        if name.startswith("certificate ") and name.endswith(f" {field}")
+        for one in str(value).split(", ")
+    ]
+
+
+def _serial(text: str) -> str:
+    return f"{int(text.removeprefix('0x').replace(':', ''), 16):x}"
+
+
+def _known_http3(text: str) -> str:
+    """ "" for types that a peer sends for nothing (RFC 9114, section 7.2.8)."""
+    return str(int(text, 0)) if str(int(text, 0)) in HTTP3_TYPES.values() else ""
+
+
 def _hex(text: str) -> str:
     return text.replace(":", "")
 
@@ -251,12 +280,15 @@ FIELDS = (
     Compared("tls.handshake.ciphersuite", _suites, _number),
     Compared("tls.handshake.extensions_server_name", _hello("server name")),
     Compared("tls.handshake.extensions_alpn_str", _alpn),
+    Compared("x509ce.dNSName", _certificates("subject alternative names")),
+    Compared("x509af.serialNumber", _certificates("serial number"), _serial),
     Compared("http.request.method", _part("HTTP/1.1", "method")),
     Compared("http.request.uri", _part("HTTP/1.1", "target")),
     Compared("http.response.code", _part("HTTP/1.1", "status"), _number),
     Compared("http2.type", _named("HTTP/2", HTTP2_TYPES), _number),
     Compared("http2.header.name", _headers("HTTP/2", 0)),
     Compared("http2.header.value", _headers("HTTP/2", 1)),
+    Compared("http3.frame_type", _named("HTTP/3", HTTP3_TYPES), _known_http3),
     Compared("quic.packet_number", _part("QUIC", "packet number"), _number),
     Compared("quic.frame_type", _quic_frames, _quic_type),
     Compared(
@@ -289,6 +321,38 @@ def theirs(path: Path) -> list[list[str]]:
     return [(row.split("\t") + [""] * width)[:width] for row in done.stdout.split("\n")[:-1]]
 
 
+def json_differences(path: Path) -> list[str]:
+    """Where tshark's JSON of a packet has other values than its row of fields."""
+    argv = ["tshark", "-r", str(path), "-o", "nameres.network_name:FALSE", "-T", "json"]
+    done = subprocess.run([*argv, "--no-duplicate-keys"], capture_output=True, text=True, check=True)
+    trees, rows = json.loads(done.stdout), theirs(path)
+    assert len(trees) == len(rows)
+    return [
+        f"{path.name} packet {number} {one.theirs}: JSON has {there}, the row {here}"
+        for number, (tree, row) in enumerate(zip(trees, rows, strict=True), 1)
+        for one, text in zip(FIELDS, row, strict=True)
+        for there in [_plain(one, _values(tree["_source"]["layers"], one.theirs))]
+        for here in [_plain(one, text.split(_BETWEEN))]
+        if there != here
+    ]
+
+
+def _plain(field: Compared, values: Iterable[str]) -> Values:
+    return sorted(plain for value in values if value and (plain := field.plain(value)))
+
+
+def _values(tree: Any, name: str) -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if key == name:
+                many = value if isinstance(value, list) else [value]
+                yield from (one for one in many if isinstance(one, str))
+            yield from _values(value, name)
+    elif isinstance(tree, list):
+        for one in tree:
+            yield from _values(one, name)
+
+
 class Outcome(NamedTuple):
     """`agreed`: by field, how many values were the same."""
 
@@ -314,9 +378,9 @@ def _pairs(path: Path) -> Iterator[Difference | tuple[str, int]]:
     assert len(mine) == len(rows), (path, len(mine), len(rows))
     for packet, row in zip(mine, rows, strict=True):
         for one, text in zip(FIELDS, row, strict=True):
-            told = [one.plain(value) for value in text.split(_BETWEEN) if value]
+            told = _plain(one, text.split(_BETWEEN))
             said = one.ours(packet)
-            if sorted(said) == sorted(told):
+            if sorted(said) == told:
                 yield one.theirs, len(said)
             else:
                 yield Difference(path.name, packet["number"], one.theirs, said, told, packet)

@@ -56,7 +56,7 @@ def test_a_large_answer_of_dns(order: str) -> None:
     assert [one.summary for one in before] == [f"a fragment, whole with frame {len(made)}"] * len(before)
     assert last.source == "192.0.2.2:53"
     assert document(last)["number"] == len(made)
-    udp = next(layer for layer in last.layers if layer.name == "UDP")
+    (udp,) = [layer for layer in last.layers if layer.name == "UDP"]
     assert "correct" in dict(udp.pairs)["checksum"]
     assert (udp.start, udp.end) == (0, 0), "its bytes aren't in this frame as they are"
 
