@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from netlab.proto.http import Headers, members
@@ -128,6 +129,7 @@ def _said(name: str, value: str) -> str:
     return f";{name}={value}" if re.fullmatch(_TOKEN, value) else f';{name}="{value}"'
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.strip().strip("[]"))
