@@ -30,7 +30,7 @@ def down(one: Upstreams, *names: str, now: float = 0.0) -> None:
 FALLS_AT_ONCE = Health(rise=1, fall=1)
 
 
-def change(one: Upstreams, now: float = 0.0, **settings: str) -> None:
+def change(one: Upstreams, now: float = 0.0, /, **settings: str) -> None:
     changes = read_changes(settings, lambda name: [f"{name}:1"] if f"{name}:1" in one.names else [])
     one.check(changes)
     one.apply(changes, now)
@@ -121,7 +121,7 @@ def test_draining_takes_nobody_new_and_undraining_starts_slowly() -> None:
     change(one, drain="b")
     assert {one.choose("", 0) for _ in range(10)} == {A}
     assert one.settings["drain"] == B
-    change(one, now=50.0, drain="")
+    change(one, 50.0, drain="")
     assert one.settings["drain"] == ""
     assert Counter(one.choose("", 50.0) for _ in range(100))[B] == 9
 
