@@ -35,8 +35,8 @@ class Admission:
     def __init__(self, ctx: RoleContext, spec: ProxySpec, pool: ConnectionPool) -> None:
         self._ctx = ctx
         self._spec = spec
-        self._limits = Limits(spec.rate_limits)
-        self._route_limits = [Limits(route.rate_limits) for route in spec.routes]
+        for_all = Limits(spec.rate_limits)
+        self._limits = [Limits(route.rate_limits, for_all) for route in spec.routes]
         self._wall = Firewall(spec.waf, shipped_rules()) if spec.waf is not None else None
         self._tokens: TokenCheck | None = None
         if any(self._needs_token(route) for route in spec.routes):
@@ -66,8 +66,7 @@ class Admission:
         try:
             visit.body.check()
             return (
-                self._too_many(visit, self._limits)
-                or self._too_many(visit, self._route_limits[number])
+                self._too_many(visit, self._limits[number])
                 or await self._unknown(visit, route)
                 or await self._dangerous(visit, route)
             )

@@ -161,11 +161,15 @@ class Verdict:
 
 
 class Limits:
-    """Several limits, each of which must let a request pass. One that is refused costs nothing."""
+    """Several limits, each of which must let a request pass. One that is refused costs nothing.
 
-    def __init__(self, limits: Sequence[RateLimit]) -> None:
-        self._limiters = tuple(Limiter(limit) for limit in limits)
-        self._policy = ", ".join(_policy(limit) for limit in limits)
+    `beside`: limits that these are counted with, and that others may be counted with too.
+    """
+
+    def __init__(self, limits: Sequence[RateLimit], beside: Limits | None = None) -> None:
+        shared = beside._limiters if beside is not None else ()
+        self._limiters = (*shared, *(Limiter(limit) for limit in limits))
+        self._policy = ", ".join(_policy(one.limit) for one in self._limiters)
 
     def check(self, client: str, headers: Headers, now: float) -> Verdict:
         """Of a request of `client` (its address) with these headers."""

@@ -129,6 +129,19 @@ def test_whom_a_request_counts_for() -> None:
     assert Limits(()).check("a", mine, 0.0).fields == ()
 
 
+def test_limits_that_others_share() -> None:
+    for_all = Limits((RateLimit(name="all", quota=3, window="60s"),))
+    strict = Limits((RateLimit(name="strict", quota=1, window="60s"),), for_all)
+    plain = Limits((), for_all)
+    first = strict.check("a", NO_HEADERS, 0.0)
+    assert dict(first.fields)["RateLimit-Policy"] == '"all";q=3;w=60, "strict";q=1;w=60'
+    assert strict.check("a", NO_HEADERS, 0.0).refused_by == "strict"
+    left = plain.check("a", NO_HEADERS, 0.0)
+    assert dict(left.fields)["RateLimit"].startswith('"all";r=1;'), "what was refused cost nothing"
+    assert plain.check("a", NO_HEADERS, 0.0).allowed
+    assert plain.check("a", NO_HEADERS, 0.0).refused_by == "all"
+
+
 def test_a_burst_is_of_a_bucket() -> None:
     with pytest.raises(ValidationError, match="token-bucket"):
         RateLimit(algorithm="sliding-window", quota=1, burst=2)
