@@ -32,4 +32,6 @@ sub vcl_backend_response {
         set beresp.ttl = 120s;
     }
     set beresp.keep = 1h;
+    # Stale responses are for the edges to give; they come here for a fresh one.
+    set beresp.grace = 0s;
 }
