@@ -1,5 +1,5 @@
 # `sudo make demo` and `sudo make test` are all that a newcomer needs; each sets up what it lacks.
-.PHONY: help setup setup-tests demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-decode bench-middle bench-netem docs clean
+.PHONY: help setup setup-tests demo fmt lint test test-netem trace-netem check bench bench-links bench-protocols bench-decode bench-capture bench-middle bench-netem docs clean
 PY := .venv/bin/python
 
 help:  ## this list
@@ -50,6 +50,9 @@ bench-protocols: setup  ## requests/s beside hypercorn, 10,000 WebSockets, a pro
 
 bench-decode: setup  ## packets/s of netlab decode beside dpkt, scapy and tshark
 	$(PY) -m benchmarks decode
+
+bench-capture: setup  ## captures at 100,000 packets/s beside tcpdump, dumpcap, tshark and scapy; a report (root)
+	$(PY) -m benchmarks capture
 
 bench-middle: setup  ## the CDN's hits, the balancer, failover, beside nginx, varnish, haproxy, hypercorn
 	$(PY) -m benchmarks middle

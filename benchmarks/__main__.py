@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("internet", "chain", "links", "protocols", "decode", "middle")
+BENCHMARKS = ("internet", "chain", "links", "protocols", "decode", "capture", "middle")
 
 
 def main() -> None:
