@@ -167,15 +167,15 @@ class Limits:
     """
 
     def __init__(self, limits: Sequence[RateLimit], beside: Limits | None = None) -> None:
-        shared = beside._limiters if beside is not None else ()
-        self._limiters = (*shared, *(Limiter(limit) for limit in limits))
-        self._policy = ", ".join(_policy(one.limit) for one in self._limiters)
+        shared = beside.limiters if beside is not None else ()
+        self.limiters: tuple[Limiter, ...] = (*shared, *(Limiter(limit) for limit in limits))
+        self._policy = ", ".join(_policy(one.limit) for one in self.limiters)
 
     def check(self, client: str, headers: Headers, now: float) -> Verdict:
         """Of a request of `client` (its address) with these headers."""
-        if not self._limiters:
+        if not self.limiters:
             return Verdict("")
-        keyed = [(one, _key(one.limit, client, headers)) for one in self._limiters]
+        keyed = [(one, _key(one.limit, client, headers)) for one in self.limiters]
         found = [(one, one.look(key, now)) for one, key in keyed]
         refusing = [(one, outcome) for one, outcome in found if not outcome.allowed]
         if not refusing:
