@@ -19,7 +19,7 @@ from netlab.policy.compression import compressible, varying
 from netlab.policy.stored import Stored
 from netlab.proto.http import ResponseHead
 
-_MOST_READY = 8  # heads of one response that are kept: one for each version, of this second and the last
+_MOST_READY = 3  # heads of one response that are kept: one for each version
 
 
 class EdgeAnswers:

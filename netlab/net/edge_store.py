@@ -11,7 +11,7 @@ from netlab.policy.cache import Cache, Change, Lookup
 from netlab.policy.cache_key import Key, KeySettings
 from netlab.policy.compression import LEAST, MOST_WHOLE, gzipped, gzipped_head, wants_gzip
 from netlab.policy.purge import Condition
-from netlab.policy.stored import Stored
+from netlab.policy.stored import Stored, is_negative
 from netlab.proto.http import RequestHead, ResponseHead
 
 
@@ -19,6 +19,7 @@ class EdgeStore:
     """As policy's Cache, to which all decisions are left. Raises LabError where the disk has no place."""
 
     def __init__(self, ctx: RoleContext, spec: CdnSpec) -> None:
+        self._negative_s = spec.negative_ns / 1e9
         self._journal: list[Change] = []
         self._disk = DiskStore(ctx, store_directory(), spec.disk.bytes) if spec.disk else None
         settings = KeySettings(**spec.key.model_dump())
@@ -67,7 +68,8 @@ class EdgeStore:
     def store(
         self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float
     ) -> Stored | None:
-        entry = self._cache.store(request, response, body, requested_at, now)
+        default_s = self._negative_s if is_negative(response.status) else 0.0
+        entry = self._cache.store(request, response, body, requested_at, now, default_s)
         self._follow()
         return entry
 

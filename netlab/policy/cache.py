@@ -139,14 +139,20 @@ class Cache:
         return _usable(found, asked, now, only_cached)
 
     def store(
-        self, request: RequestHead, response: ResponseHead, body: bytes, requested_at: float, now: float
+        self,
+        request: RequestHead,
+        response: ResponseHead,
+        body: bytes,
+        requested_at: float,
+        now: float,
+        default_s: float = 0.0,
     ) -> Stored | None:
         """Keep a whole response, or the whole part of a 206, if the rules allow it; None where they don't,
         where it is too large, its length is not what its head says, or it was asked for before a purge of
-        it."""
+        it. `default_s`: how long it is fresh where it says nothing."""
         if not storable(request, response):
             return None
-        entry = stored(response, body, requested_at, now, request)
+        entry = stored(response, body, requested_at, now, request, default_s)
         if not _is_whole(entry) or entry.size > self._capacity:
             return None
         variant = self.key_of(request), entry.varied

@@ -42,9 +42,9 @@ Varied = tuple[tuple[str, str | None], ...]  # request fields that Vary named, a
 class Stored:
     """`received_at`: seconds of the epoch; `initial_age_s`: how old it was then (section 4.2.3). `stale`:
     it has been declared so before its time. `part`: which bytes of how many there are, where it is not the
-    whole (206). `varied`: what the request had in the fields that Vary names. `packed`: the same response,
-    compressed, once somebody has wanted it so. `ready`: heads of answers, by version, age and remaining
-    time, that may be sent again."""
+    whole (206). `varied`: what the request had in the fields that Vary names. `default_s`: its lifetime
+    where nobody says one. `packed`: the same response, compressed, once somebody has wanted it so. `ready`:
+    heads of answers, by version, age and remaining time, that may be sent again."""
 
     head: ResponseHead
     body: bytes
@@ -53,6 +53,7 @@ class Stored:
     varied: Varied = ()
     stale: bool = False
     part: tuple[Span, int] | None = None
+    default_s: float = 0.0
     packed: Stored | None = field(default=None, compare=False)
     ready: dict[tuple[str, int, int], ResponseHead] = field(
         init=False, compare=False, repr=False, default_factory=dict
@@ -63,7 +64,8 @@ class Stored:
     def __post_init__(self) -> None:
         """Both are needed for every hit, so they are read once."""
         object.__setattr__(self, "told", response_directives(self.head.headers))
-        object.__setattr__(self, "lifetime_s", lifetime(self.head, self.received_at))
+        told_s = lifetime(self.head, self.received_at)
+        object.__setattr__(self, "lifetime_s", self.default_s if told_s is None else told_s)
 
     @property
     def size(self) -> int:
@@ -144,7 +146,12 @@ class Stored:
 
 
 def stored(
-    head: ResponseHead, body: bytes, requested_at: float, now: float, request: RequestHead | None = None
+    head: ResponseHead,
+    body: bytes,
+    requested_at: float,
+    now: float,
+    request: RequestHead | None = None,
+    default_s: float = 0.0,
 ) -> Stored:
     """What to store of a response to a request that left at `requested_at`."""
     age = initial_age(head, requested_at, now)
@@ -155,14 +162,14 @@ def stored(
     if part is not None and part[0].size == part[1]:  # the part is the whole
         whole = kept.without("content-range").having("Content-Length", str(part[1]))
         head, kept, part = replace(head, status=200, reason="OK"), whole, None
-    return Stored(head.with_headers(kept), body, now, age, varied, part=part)
+    return Stored(head.with_headers(kept), body, now, age, varied, part=part, default_s=default_s)
 
 
 def shareable(request: RequestHead, asked: RequestHead, response: ResponseHead, now: float) -> bool:
     """Whether the response to `asked`, of the same key, answers `request` too, which came meanwhile
     (section 4: what is allowed to be reused)."""
     told = response_directives(response.headers)
-    fresh = lifetime(response, now) > initial_age(response, now, now)
+    fresh = (lifetime(response, now) or 0.0) > initial_age(response, now, now)
     allowed = storable(asked, response) and storable(request, response)
     same = varied_of(request, response) == varied_of(asked, response)
     return allowed and same and fresh and "no-cache" not in told and response.status != 206
@@ -210,8 +217,9 @@ def _is_given_a_lifetime(response: ResponseHead, told: dict[str, str]) -> bool:
     return response.status in _HEURISTIC_STATUSES | {206} and not response.headers.has("set-cookie")
 
 
-def lifetime(head: ResponseHead, received_at: float) -> float:
-    """Section 4.2.1: s-maxage, else max-age, else Expires, else a guess from Last-Modified. Seconds."""
+def lifetime(head: ResponseHead, received_at: float) -> float | None:
+    """Section 4.2.1: s-maxage, else max-age, else Expires, else a guess from Last-Modified. Seconds; None
+    where there is nothing to go by."""
     told = response_directives(head.headers)
     for name in ("s-maxage", "max-age"):
         if name in told:
@@ -222,7 +230,7 @@ def lifetime(head: ResponseHead, received_at: float) -> float:
         return max(0.0, expires - date) if expires is not None else 0.0
     modified = http_date(head.headers.get("last-modified"), received_at)
     if modified is None or (head.status not in _HEURISTIC_STATUSES | {206} and "public" not in told):
-        return 0.0
+        return None
     return min(_HEURISTIC_LONGEST_S, max(0.0, date - modified) * _HEURISTIC_FRACTION)
 
 
@@ -255,6 +263,11 @@ def normal(name: str, headers: Headers) -> str | None:
         return None
     value = ",".join(" ".join(one.split()) for one in members(headers.get(name)))
     return value.replace(" ", "").lower() if name in _CASELESS else value
+
+
+def is_negative(status: int) -> bool:
+    """Whether it says that there is nothing, of those that may be kept without being told so."""
+    return status in _HEURISTIC_STATUSES and status >= 400
 
 
 def is_error(status: int) -> bool:

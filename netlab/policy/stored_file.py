@@ -50,6 +50,7 @@ def encode(key: Key, entry: Stored) -> bytes:
         "initial_age_s": entry.initial_age_s,
         "varied": entry.varied,
         "stale": entry.stale,
+        "default_s": entry.default_s,
         "part": [part[0].first, part[0].last, part[1]] if part else None,
         "size": len(entry.body),
         "body": hashlib.sha256(entry.body).hexdigest(),
@@ -104,5 +105,6 @@ def _file_head(told: dict[str, Any]) -> FileHead:
         tuple((str(name), None if value is None else str(value)) for name, value in told["varied"]),
         stale=bool(told["stale"]),
         part=(Span(int(part[0]), int(part[1])), int(part[2])) if part else None,
+        default_s=float(told["default_s"]),
     )
     return FileHead((str(authority), str(target)), entry, int(told["size"]), str(told["body"]))

@@ -131,3 +131,52 @@ def test_a_request_does_not_go_round(tmp_path: Path) -> None:
         assert len(made.asked) == 1
 
     edge(tmp_path, script, work)
+
+
+def test_an_origin_that_answers_before_the_request_is_done(tmp_path: Path) -> None:
+    """The answer is the client's, and the next request gets its own."""
+
+    async def script(head: str, stream: Stream) -> None:
+        if head.startswith("POST"):
+            await stream.write(http(b"too much", "Connection: close", status="413 Content Too Large"))
+            await stream.close()
+            return
+        await stream.write(http(b"next", "Cache-Control: max-age=60"))
+
+    async def work(made: Edge) -> None:
+        refused = await made.ask("/x", "Content-Length: 8000000", method="POST", body="x" * 100_000)
+        assert (refused.status, refused.body) == (413, b"too much"), refused
+        assert (await made.ask("/x")).body == b"next"
+
+    edge(tmp_path, script, work)
+
+
+def test_many_ranges_cost_no_more_than_the_whole(tmp_path: Path) -> None:
+    body = bytes(range(250)) * 40
+
+    async def script(_: str, stream: Stream) -> None:
+        await stream.write(http(body, "Cache-Control: max-age=60"))
+
+    async def work(made: Edge) -> None:
+        await made.ask("/x")
+        apart = ",".join(f"{2 * n}-{2 * n}" for n in range(1300))
+        same = ",".join(["0-"] * 1300)
+        for ranges in (apart, same):
+            answer = await made.ask("/x", f"Range: bytes={ranges}")
+            assert (answer.status, answer.body) == (200, body), answer.status
+        assert len(made.asked) == 1, made.asked
+
+    edge(tmp_path, script, work)
+
+
+def test_that_there_is_nothing_is_believed_for_a_while(tmp_path: Path) -> None:
+    async def script(_: str, stream: Stream) -> None:
+        await stream.write(http(b"none", status="404 Not Found"))
+
+    async def work(made: Edge) -> None:
+        for cache in ("fwd=uri-miss", "hit; ttl="):
+            answer = await made.ask("/x")
+            assert answer.status == 404
+            assert cache in answer.cache, answer
+
+    edge(tmp_path, script, work, negative="10s")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import ip_network
 from pathlib import Path
 
 from netlab.net.stream import Stream
 from tests.kit.edge import Edge, edge, http
+from tests.kit.roles_in_process import until
 
 SHIELD = 8444
 FRESH = "Cache-Control: max-age=300"
@@ -60,3 +62,39 @@ def test_a_post_that_the_shield_may_have_acted_on_is_not_repeated(tmp_path: Path
             assert len(made.asked) == 1, made.asked
 
     edge(tmp_path, cut, work, shield=f"127.0.0.1:{SHIELD}")
+
+
+def test_a_purge_goes_to_the_shield_too(tmp_path: Path) -> None:
+    loopback = (ip_network("127.0.0.0/8"),)
+
+    async def work(made: Edge) -> None:
+        async with made.beside("shield", SHIELD, shield=None):
+            await made.ask("/x")
+            purged = await made.ask("/x", method="PURGE")
+            assert (purged.status, purged.body) == (200, b'{"purged": 1, "shield": 1}')
+            after = await made.ask("/x")
+            assert after.cache.startswith("shield; fwd=uri-miss"), after
+            assert len(made.asked) == 2, made.asked
+        alone = await made.ask("/x", method="PURGE")
+        assert alone.status == 502, "what the shield has kept would come back"
+        assert "fwd=uri-miss" in (await made.ask("/x")).cache, "the edge's own is gone all the same"
+
+    edge(tmp_path, script, work, shield=f"127.0.0.1:{SHIELD}", purge=loopback)
+
+
+def test_what_is_stale_at_the_shield_too_does_not_refresh_an_edge(tmp_path: Path) -> None:
+    versions = iter(range(1, 9))
+
+    async def changing(_: str, stream: Stream) -> None:
+        rule = "Cache-Control: max-age=1, stale-while-revalidate=60"
+        await stream.write(http(f"version {next(versions)}".encode(), rule))
+
+    async def work(made: Edge) -> None:
+        async with made.beside("shield", SHIELD, shield=None):
+            assert (await made.ask("/x")).body == b"version 1"
+            await asyncio.sleep(1.1)
+            assert (await made.ask("/x")).body == b"version 1", "stale, while it is asked about"
+            await until(lambda: len(made.role.events("cache-stored")) == 2, "the edge has another")
+            assert (await made.ask("/x")).body == b"version 2"
+
+    edge(tmp_path, changing, work, shield=f"127.0.0.1:{SHIELD}")

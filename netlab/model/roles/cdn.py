@@ -92,7 +92,9 @@ class CdnSpec(Spec):
     `key`: what a stored response is found by. `purge`: networks whose PURGE requests are obeyed: of a URL,
     of all below it where it ends in `*`, or of what has a tag of the request's Cache-Tag; with
     `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
-    used while the origin fails, where responses don't say (RFC 5861). `compress`: text goes out in gzip to
+    used while the origin fails, where responses don't say (RFC 5861). `negative`: for
+    how long it is believed that there is nothing (404, 405, 410, 414, 501), where responses don't say.
+    `compress`: text goes out in gzip to
     who wants it.
 
     `rate_limits`, `bots`, `functions`: what a request meets before the cache, in this order.
@@ -115,6 +117,7 @@ class CdnSpec(Spec):
     key: CacheKey = CacheKey()
     purge: tuple[NetworkText, ...] = ()
     stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")
+    negative_ns: DurationNs = Field(0, alias="negative")
     compress: StrictBool = False
     rate_limits: tuple[RateLimit, ...] = ()
     bots: Bots | None = None

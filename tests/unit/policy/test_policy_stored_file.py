@@ -13,7 +13,9 @@ from netlab.proto.http import Headers, ResponseHead
 
 KEY = ("x.example", "/a?b=1\ncookie arm=é")
 HEAD = ResponseHead(206, Headers((("Cache-Control", "max-age=60"), ("X-Odd", "caf\xe9"))), "Partial Content")
-ENTRY = Stored(HEAD, b"0123", 1.5, 0.25, (("accept", "a"), ("accept-language", None)), True, (Span(0, 3), 9))
+ENTRY = Stored(
+    HEAD, b"0123", 1.5, 0.25, (("accept", "a"), ("accept-language", None)), True, (Span(0, 3), 9), 2.5
+)
 
 
 def test_all_comes_back() -> None:
