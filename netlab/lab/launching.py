@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from netlab.model.launch import Identity, Launch, ResponderLaunch
-from netlab.model.roles import ClientSpec, OcspSpec, ProxySpec, RoleSpec, TlsClient, TlsServer
+from netlab.model.roles import (
+    ClientSpec,
+    NameserverSpec,
+    OcspSpec,
+    ProxySpec,
+    ResolverSpec,
+    RoleSpec,
+    TlsClient,
+    TlsServer,
+)
 from netlab.plan.ops import Plan, StartRole
+from netlab.proto.dns_names import fold
 
 if TYPE_CHECKING:
     from netlab.pki import Authority, TokenKey
@@ -31,6 +41,7 @@ class Launches:
     seed: int
     now: datetime
     _identities: dict[tuple[str, str], tuple[Identity, ...]] = field(default_factory=dict)
+    _zones: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def authority(self) -> Authority:
@@ -79,10 +90,25 @@ class Launches:
             more_identities=tuple(one for one in more if one is not None),
             client_identity=self.authority.issue((node,), purpose="client") if _shows(spec) else None,
             responder=self._responder() if isinstance(spec, OcspSpec) else None,
+            zone_keys={zone: self._zone_keys(zone)[0] for zone in _signed_zones(spec)},
+            signed_zones=self._published() if _uses_dnssec(spec) else {},
             jwt_public_pem=self._tokens.public_pem if checks else "",
             bearer_token=self._bearer(spec, now),
             seed=role_seed(self.seed, node, role),
         )
+
+    def _zone_keys(self, zone: str) -> tuple[str, str]:
+        """The private and the public half of a zone's key, the same whenever its server starts."""
+        if zone not in self._zones:
+            from netlab.proto.dns_dnssec import new_key
+
+            self._zones[zone] = new_key()
+        return self._zones[zone]
+
+    def _published(self) -> dict[str, str]:
+        """The public keys of the lab's zones that are signed."""
+        zones = [zone for start in self._starts() for zone in _signed_zones(start.spec)]
+        return {zone: self._zone_keys(zone)[1] for zone in (*zones, *self._zones)}
 
     def _bearer(self, spec: RoleSpec, now: datetime) -> str:
         if not isinstance(spec, ClientSpec) or not spec.bearer:
@@ -106,6 +132,16 @@ class Launches:
             if start.names:
                 self._served(start.node, start.role, start.spec, start.names)
         return self.authority.responder()
+
+
+def _signed_zones(spec: RoleSpec) -> tuple[str, ...]:
+    if not isinstance(spec, NameserverSpec):
+        return ()
+    return tuple(fold(zone.name) for zone in spec.zones if zone.dnssec)
+
+
+def _uses_dnssec(spec: RoleSpec) -> bool:
+    return bool(_signed_zones(spec)) or (isinstance(spec, ResolverSpec) and spec.dnssec)
 
 
 def _shows(spec: BaseModel) -> bool:

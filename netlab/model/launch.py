@@ -48,8 +48,9 @@ class Launch(BaseModel):
     Names in the spec (upstreams, roots, records) are already addresses. `locations` maps networks to
     locations, for geo DNS. `trust_pem` is the lab's root certificate. `identity` is for serving, and so are
     `more_identities`, of names that have a certificate of their own; `client_identity` is for calling, where
-    the spec asks for it. `jwt_public_pem` verifies the lab's tokens (ES256); `bearer_token` is what a client
-    sends. `seed` seeds the role's random numbers.
+    the spec asks for it. `zone_keys`: a name server's signed zones and their private keys; `signed_zones`:
+    all of the lab's and their public ones, PEM. `jwt_public_pem` verifies the lab's tokens (ES256);
+    `bearer_token` is what a client sends. `seed` seeds the role's random numbers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +67,8 @@ class Launch(BaseModel):
     more_identities: tuple[Identity, ...] = ()
     client_identity: Identity | None = None
     responder: ResponderLaunch | None = None
+    zone_keys: dict[str, str] = {}
+    signed_zones: dict[str, str] = {}
     jwt_public_pem: str = ""
     bearer_token: str = ""
     seed: int = 0

@@ -18,7 +18,10 @@ from netlab.net.waf_file import shipped_rules
 
 _RECORDS = (
     *get_args(RecordType),
+    "DNSKEY",
+    "NSEC",
     "OPT",
+    "RRSIG",
 )
 _MODULES = (
     "encodings.idna",

@@ -31,7 +31,8 @@ class Entry:
     """Records, or a negative answer: `rcode` NXDOMAIN, or NOERROR without records (NODATA).
 
     `soa`: the zone's, that came with a negative answer; its TTL is the negative TTL (RFC 2308, 5).
-    `scope`: for whom it is right, 0 for everybody (RFC 7871, 7.3).
+    `scope`: for whom it is right, 0 for everybody (RFC 7871, 7.3). `evidence`: the signatures and denials
+    that came with it; `secure`: what they proved, None where nobody has asked yet.
     """
 
     records: tuple[ResourceRecord, ...]
@@ -39,6 +40,8 @@ class Entry:
     soa: tuple[ResourceRecord, ...] = ()
     rank: Rank = Rank.ANSWER
     scope: int = 0
+    evidence: tuple[ResourceRecord, ...] = ()
+    secure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,13 @@ class Cache:
         return len(self._stored)
 
     def store(
-        self, records: tuple[ResourceRecord, ...], rank: Rank, now: float, scope: Network | None = None
+        self,
+        records: tuple[ResourceRecord, ...],
+        rank: Rank,
+        now: float,
+        scope: Network | None = None,
+        evidence: tuple[ResourceRecord, ...] = (),
+        secure: bool | None = None,
     ) -> None:
         """Keep one record set (same name and type) for its lowest TTL; TTL 0 isn't kept.
 
@@ -87,14 +96,29 @@ class Cache:
         ttl = min(TTL_LIMIT_S, *(one.ttl for one in records))
         bits = scope.prefixlen if scope is not None else 0
         key = (fold(records[0].name), records[0].type, str(scope) if bits else "")
-        self._keep(key, _Stored(Entry(records, rank=rank, scope=bits), now, ttl), now)
+        entry = Entry(records, rank=rank, scope=bits, evidence=evidence, secure=secure)
+        self._keep(key, _Stored(entry, now, ttl), now)
 
-    def store_negative(self, name: str, type_: str, rcode: str, soa: ResourceRecord, now: float) -> None:
+    def store_negative(
+        self,
+        name: str,
+        type_: str,
+        rcode: str,
+        soa: ResourceRecord,
+        now: float,
+        evidence: tuple[ResourceRecord, ...] = (),
+        secure: bool | None = None,
+    ) -> None:
         """Keep that `name` does not exist (NXDOMAIN) or has no `type_` (NOERROR), as long as the SOA says."""
         ttl = negative_ttl(soa)
-        entry = Entry((), rcode, (replace(soa, ttl=ttl),))
+        entry = Entry((), rcode, (replace(soa, ttl=ttl),), evidence=evidence, secure=secure)
         key = (fold(name), _ANY_TYPE if rcode == "NXDOMAIN" else type_, "")
         self._keep(key, _Stored(entry, now, ttl), now)
+
+    def drop(self, name: str, type_: str) -> None:
+        """Forget what is known of it, for whomever."""
+        for key in [key for key in self._stored if key[0] == fold(name) and key[1] in (type_, _ANY_TYPE)]:
+            del self._stored[key]
 
     def get(
         self,

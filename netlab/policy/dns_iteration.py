@@ -16,15 +16,17 @@ from netlab.policy.dns_cache import Cache, Entry, Network, Rank
 from netlab.policy.dns_minimise import Minimiser
 from netlab.policy.dns_response import Alias, Answer, Lame, Negative, Outcome, Referral, understand
 from netlab.policy.dns_servers import Servers
-from netlab.proto.dns import Message, Question, ResourceRecord
+from netlab.policy.dns_validation import BogusError, Validator
+from netlab.proto.dns import Message, Question, ResourceRecord, record_sets
 from netlab.proto.dns_edns import (
+    DNSSEC_BOGUS,
     NO_REACHABLE_AUTHORITY,
     STALE_ANSWER,
     STALE_NXDOMAIN,
     ExtendedError,
     Subnet,
 )
-from netlab.proto.dns_names import ROOT, ancestors, fold, is_within, labels
+from netlab.proto.dns_names import ROOT, ancestors, fold, is_within, labels, parent
 
 QUERY_LIMIT = 64  # of one question, all retries included (cf. RFC 1034, 5.3.3: bound the work)
 REFERRAL_LIMIT = 16
@@ -44,13 +46,15 @@ class Ask:
     timeout_s: float
     tcp: bool = False
     edns: bool = True
+    dnssec: bool = False
     subnet: Subnet | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What the resolver answers. `cause` says why where `rcode` is SERVFAIL, `errors` so to the client.
-    `scope`: the longest prefix of the asker's network on which it depends (RFC 7871)."""
+    `scope`: the longest prefix of the asker's network on which it depends (RFC 7871). `authentic`: all of
+    it was proved by DNSSEC; `evidence`: with these signatures and denials."""
 
     rcode: str
     answers: tuple[ResourceRecord, ...] = ()
@@ -58,6 +62,8 @@ class Result:
     cause: str = ""
     errors: tuple[ExtendedError, ...] = ()
     scope: int = 0
+    authentic: bool = False
+    evidence: tuple[ResourceRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Cut:
 
 
 _T = TypeVar("_T")
+_Found = Answer | Alias | Negative
 Steps = Generator[Ask, Message | None, _T]
 
 
@@ -77,7 +84,9 @@ Steps = Generator[Ask, Message | None, _T]
 class Iteration:
     """One question's way. `versions`: the IP versions that this resolver can send. `subnet`: for whom it
     asks, told to the servers of zones below the top level. `minimise`: tell no server more of the name
-    than it needs (RFC 9156). `stale`: old answers are better than none (RFC 8767)."""
+    than it needs (RFC 9156). `stale`: old answers are better than none (RFC 8767). `anchor`: the root's
+    keys, where DNSSEC is to be asked for; `checks`: and judged; `epoch`: `now` plus it is the time of day.
+    """
 
     cache: Cache
     roots: tuple[str, ...]
@@ -88,6 +97,9 @@ class Iteration:
     subnet: Subnet | None = None
     minimise: bool = False
     stale: bool = False
+    anchor: tuple[ResourceRecord, ...] = ()
+    checks: bool = True
+    epoch: float = 0.0
     _queries: int = 0
     _scope: int = 0
     _resolving: set[str] = field(default_factory=set)
@@ -96,7 +108,9 @@ class Iteration:
     def resolve(self, question: Question) -> Steps[Result]:
         """Follow aliases from zone to zone until there are records, a negative answer, or a failure."""
         chain: tuple[ResourceRecord, ...] = ()
+        evidence: tuple[ResourceRecord, ...] = ()
         errors: tuple[ExtendedError, ...] = ()
+        authentic = bool(self.anchor)
         name = question.name
         seen: set[str] = set()
         while fold(name) not in seen and len(seen) < ALIAS_LIMIT:
@@ -106,16 +120,23 @@ class Iteration:
             if outcome is None and self.stale:
                 outcome = self._cached(asked, stale=True)
                 errors = (_stale(outcome),) if outcome is not None else ()
+            if outcome is None:
+                return self._failed("; ".join(self._trouble[-3:]))
+            try:
+                outcome = yield from self._judged(outcome, asked)
+            except BogusError as error:
+                return self._bogus(outcome, asked, str(error))
+            authentic = authentic and outcome.secure is True
+            evidence += outcome.evidence
+            chain += outcome.records
             match outcome:
-                case Answer(records):
-                    return Result("NOERROR", chain + records, errors=errors, scope=self._scope)
-                case Negative(records, _, rcode, soa):
+                case Answer():
+                    return Result("NOERROR", chain, (), "", errors, self._scope, authentic, evidence)
+                case Negative(rcode=rcode, soa=soa):
                     soas = (soa,) if soa is not None else ()
-                    return Result(rcode, chain + records, soas, errors=errors, scope=self._scope)
-                case Alias(records, target):
-                    chain, name = chain + records, target
-                case None:
-                    return self._failed("; ".join(self._trouble[-3:]))
+                    return Result(rcode, chain, soas, "", errors, self._scope, authentic, evidence)
+                case Alias(target=target):
+                    name = target
                 case _:
                     assert_never(outcome)
         return self._failed(f"the aliases of {question.name} go round or are too many")
@@ -123,19 +144,49 @@ class Iteration:
     def _failed(self, cause: str) -> Result:
         return Result("SERVFAIL", cause=cause, errors=(ExtendedError(NO_REACHABLE_AUTHORITY, cause),))
 
+    # DNSSEC.
+
+    def _judged(self, outcome: _Found, question: Question) -> Steps[_Found]:
+        """With what the signatures prove. Raises BogusError."""
+        if not self.anchor or not self.checks or outcome.secure is not None:
+            return outcome
+        validator = Validator(self.anchor, lambda: self.now() + self.epoch, self._plain)
+        secure = yield from validator.judge(outcome, question)
+        judged = replace(outcome, secure=secure)
+        self._remember(judged, question)
+        return judged
+
+    def _plain(self, question: Question) -> Steps[Answer | Alias | Negative | None]:
+        """As it is, for the validator."""
+        return self._cached(question) or (yield from self._fetch(question))
+
+    def _bogus(self, outcome: _Found, question: Question, cause: str) -> Result:
+        """Not kept: it may have been forged on its way."""
+        for name in {question.name, *(one.name for one in outcome.records)}:
+            for type_ in (question.type, "CNAME", "DNAME"):
+                self.cache.drop(name, type_)
+        return Result("SERVFAIL", cause=cause, errors=(ExtendedError(DNSSEC_BOGUS, cause),))
+
     # From the cache.
 
     def _cached(self, question: Question, *, stale: bool = False) -> Answer | Alias | Negative | None:
         name = question.name
         entry = self._entry(name, question.type, stale=stale)
         if entry is not None and entry.records:
-            return Answer(entry.records)
+            return Answer(entry.records, self._network(entry), entry.evidence, entry.secure)
         if entry is not None:
-            return Negative((), name, entry.rcode, entry.soa[0])
+            return Negative((), name, entry.rcode, entry.soa[0], entry.evidence, entry.secure)
         alias = self._entry(name, "CNAME", stale=stale)
         if alias is not None and alias.records:
-            return Alias(alias.records, fold(alias.records[0].data))
+            target = fold(alias.records[0].data)
+            return Alias(alias.records, target, self._network(alias), alias.evidence, alias.secure)
         return None
+
+    def _network(self, entry: Entry) -> Network | None:
+        """For whom the entry is right; None: everybody."""
+        if self.subnet is None or not entry.scope:
+            return None
+        return replace(self.subnet, scope=entry.scope).scoped
 
     def _entry(self, name: str, type_: str, *, stale: bool) -> Entry | None:
         asker = self.subnet.network if self.subnet is not None else None
@@ -161,7 +212,8 @@ class Iteration:
     # From servers.
 
     def _fetch(self, question: Question) -> Steps[Answer | Alias | Negative | None]:
-        cut = self._closest(question.name)
+        # What a delegation is like only the zone above it knows (RFC 4035 section 4.2).
+        cut = self._closest(parent(question.name) if question.type == "DS" else question.name)
         way = Minimiser(question, self.minimise)
         for _ in range(REFERRAL_LIMIT):
             asked = way.asked(cut.zone)
@@ -220,15 +272,20 @@ class Iteration:
         return four or usable
 
     def _looked_up(self, name: str) -> Steps[list[str]]:
-        """The addresses of a server, by resolving its name; none where that needs the server itself."""
+        """The addresses of a server, by resolving its name; none where that needs the server itself.
+
+        They are not judged: whom one asks matters less than what it has signed.
+        """
         if name in self._resolving:
             return []
         self._resolving.add(name)
         found: tuple[str, ...] = ()
+        checks, self.checks = self.checks, False
         for type_ in ("A", "AAAA"):
             if not found:
                 result = yield from self.resolve(Question(name, type_))
                 found = tuple(one.data for one in result.answers if one.type == type_)
+        self.checks = checks
         self._resolving.discard(name)
         return self._usable(found)
 
@@ -236,14 +293,14 @@ class Iteration:
         self, server: str, question: Question, zone: str, timeout_s: float, others: list[str]
     ) -> Steps[Outcome | None]:
         """The server's answer, over TCP where UDP truncates; None where it is silent."""
-        ask = Ask(
-            server, question, timeout_s, False, self.servers.speaks_edns(server), self._told(question, zone)
-        )
+        edns = self.servers.speaks_edns(server)
+        dnssec = bool(self.anchor) and edns
+        ask = Ask(server, question, timeout_s, False, edns, dnssec, self._told(question, zone))
         started = self.now()
         response = yield from self._sent(ask)
         if response is not None and ask.edns and response.rcode in _NO_EDNS:
             self.servers.no_edns(server)
-            ask = replace(ask, edns=False, subnet=None)
+            ask = replace(ask, edns=False, dnssec=False, subnet=None)
             response = yield from self._sent(ask)
         if response is not None and response.truncated:
             response = yield from self._sent(replace(ask, timeout_s=TCP_TIMEOUT_S, tcp=True))
@@ -276,18 +333,18 @@ class Iteration:
             self._store(outcome.glue, Rank.GLUE)
             return
         scope = None if isinstance(outcome, Negative) else outcome.scope
-        self._store(outcome.records, Rank.ANSWER, scope)
+        for members in record_sets(outcome.records):
+            kept = tuple(members)
+            self.cache.store(kept, Rank.ANSWER, now, scope, outcome.evidence, outcome.secure)
         if scope is not None:
             self._scope = max(self._scope, scope.prefixlen)
         if isinstance(outcome, Negative) and outcome.soa is not None:
-            self.cache.store_negative(outcome.name, question.type, outcome.rcode, outcome.soa, now)
+            about = outcome.name, question.type, outcome.rcode, outcome.soa
+            self.cache.store_negative(*about, now, outcome.evidence, outcome.secure)
 
-    def _store(self, records: tuple[ResourceRecord, ...], rank: Rank, scope: Network | None = None) -> None:
-        sets: dict[tuple[str, str], list[ResourceRecord]] = {}
-        for one in records:
-            sets.setdefault((fold(one.name), one.type), []).append(one)
-        for members in sets.values():
-            self.cache.store(tuple(members), rank, self.now(), scope)
+    def _store(self, records: tuple[ResourceRecord, ...], rank: Rank) -> None:
+        for members in record_sets(records):
+            self.cache.store(tuple(members), rank, self.now())
 
 
 def _cut_of(referral: Referral) -> Cut:

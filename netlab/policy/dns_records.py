@@ -24,6 +24,11 @@ class View:
     rng: Random
     tailored: bool = False
 
+    @classmethod
+    def nowhere(cls) -> View:
+        """For records that are the same for everybody."""
+        return cls("", Random(0))  # noqa: S311 - nothing is drawn
+
 
 @dataclass(frozen=True, slots=True)
 class Owned:
@@ -89,6 +94,16 @@ class Zone:
         self._names.setdefault(self.name, {})["SOA"] = [Owned(made, {})]
         return made
 
+    def put(self, one: ResourceRecord) -> None:
+        """One more record, at a name of the zone."""
+        self._names.setdefault(fold(one.name), {}).setdefault(one.type, []).append(Owned(one, {}))
+
+    def owners(self) -> frozenset[str]:
+        """The names with records that are the zone's own, and its cuts."""
+        return frozenset(
+            name for name, types in self._names.items() if types and self.cut(name) in (None, name)
+        )
+
     def holds(self, name: str) -> bool:
         """Whether the name is in the zone, or in one that it delegates."""
         return is_within(name, self.name)
@@ -115,11 +130,16 @@ class Zone:
         folded = fold(name)
         if folded in self._names:
             return folded
-        encloser = parent(folded)
-        while encloser not in self._names:  # which has the zone's top, as the SOA is there
-            encloser = parent(encloser)
+        encloser = self.encloser(name)
         wildcard = "*" if encloser == ROOT else f"*.{encloser}"
         return wildcard if wildcard in self._names else None
+
+    def encloser(self, name: str) -> str:
+        """The closest name above it that exists (RFC 4592 section 3.3.1)."""
+        encloser = parent(fold(name))
+        while encloser not in self._names:  # which has the zone's top, as the SOA is there
+            encloser = parent(encloser)
+        return encloser
 
     def at(self, node: str, type_: str, view: View, asked: str = "") -> tuple[ResourceRecord, ...]:
         """The records at `node`, with the name asked in place of a wildcard."""

@@ -17,12 +17,12 @@ from netlab.policy.dns_cache import Cache
 from netlab.policy.dns_iteration import Ask, Iteration, Result, Steps
 from netlab.policy.dns_servers import Servers
 from netlab.policy.dns_special import special
-from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, decode, encode
+from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, ResourceRecord, decode, encode
 from netlab.proto.dns_edns import CACHED_ERROR, ExtendedError, Subnet
 
 FAILURE_TTL_S = 5.0  # how long a failure is remembered (RFC 9520 section 3.2: 1 s to 5 minutes)
 _FAILURES = 1000
-_Key = tuple[str, str, str, str]  # of a question, and for whom
+_Key = tuple[str, str, str, str, bool]  # of a question, for whom, whether it is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class _Waiting:
 class Recursion:
     """Resolves from the addresses `roots` down. `versions`: the IP versions that it can send (4, 6).
     `minimise`: by RFC 9156. `stale_s`: so long after their time answers may help out (RFC 8767).
+    `anchor`: the root's DNSKEY records, from which answers are validated (RFC 4035), none without; `epoch`:
+    what is to be added to `now` for the time of day.
 
     Equal questions at one time share one resolution. `discarded` counts responses that did not fit.
     """
@@ -84,6 +86,8 @@ class Recursion:
         *,
         minimise: bool = False,
         stale_s: float = 0.0,
+        anchor: tuple[ResourceRecord, ...] = (),
+        epoch: float = 0.0,
     ) -> None:
         self.cache = Cache(stale_s=stale_s) if cache is None else cache
         self.discarded = 0
@@ -92,6 +96,8 @@ class Recursion:
         self._versions = frozenset(versions)
         self._minimise = minimise
         self._stale = stale_s > 0
+        self._anchor = anchor
+        self._epoch = epoch
         self._servers = Servers(rng)
         self._now = 0.0
         self._numbers = 0
@@ -101,12 +107,15 @@ class Recursion:
         self._outgoing: list[Send] = []
         self._done: list[Done] = []
 
-    def ask(self, question: Question, now: float, subnet: Subnet | None = None) -> int:
+    def ask(
+        self, question: Question, now: float, subnet: Subnet | None = None, *, checks: bool = True
+    ) -> int:
         """Resolve `question`, for an asker of `subnet` where servers are to be told that (RFC 7871); the
-        ticket that its `Done` will have, perhaps at once."""
+        ticket that its `Done` will have, perhaps at once. `checks`: False for an asker that validates by
+        itself (CD)."""
         self._now = now
         ticket = self._number()
-        key = (*question.key, str(subnet.network) if subnet is not None else "")
+        key = (*question.key, str(subnet.network) if subnet is not None else "", checks)
         job = self._jobs.get(key)
         if job is not None:
             job.tickets.append(ticket)
@@ -125,6 +134,9 @@ class Recursion:
             subnet,
             self._minimise,
             self._stale,
+            self._anchor,
+            checks,
+            self._epoch,
         )
         job = _Job(key, question, way.resolve(question), [ticket])
         self._jobs[key] = job
@@ -200,7 +212,7 @@ class Recursion:
         until = self._now + ask.timeout_s
         self._waiting[number] = _Waiting(job, ask, message_id, until)
         size = EDNS_UDP_BYTES if ask.edns else None
-        query = Message(message_id, ask.question, edns_bytes=size, subnet=ask.subnet)
+        query = Message(message_id, ask.question, edns_bytes=size, subnet=ask.subnet, dnssec_ok=ask.dnssec)
         self._outgoing.append(Send(number, ask.server, ask.question, encode(query), ask.tcp, until))
 
     def _finish(self, job: _Job, result: Result) -> None:

@@ -15,10 +15,16 @@ from netlab.proto.dns_names import fold, is_within
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The aliases on the way, if any, and the records asked for. `scope`: for whom (RFC 7871)."""
+    """The aliases on the way, if any, and the records asked for. `scope`: for whom (RFC 7871).
+
+    `evidence`: the signatures and denials that came with them. `secure`: what DNSSEC says of them, None
+    before it was asked. Both also of the other outcomes.
+    """
 
     records: tuple[ResourceRecord, ...]
     scope: Network | None = None
+    evidence: tuple[ResourceRecord, ...] = ()
+    secure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Alias:
     records: tuple[ResourceRecord, ...]
     target: str
     scope: Network | None = None
+    evidence: tuple[ResourceRecord, ...] = ()
+    secure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class Negative:
     name: str
     rcode: str
     soa: ResourceRecord | None
+    evidence: tuple[ResourceRecord, ...] = ()
+    secure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +80,41 @@ def understand(response: Message, question: Question, zone: str) -> Outcome:
     referral = _referral(response, name, zone)
     if not response.authoritative and (referral is None or chain or found):
         return Lame(f"no authority for {question.name}")
+    evidence = _evidence(response, zone)
     if found:
-        return Answer(chain + found)
+        return Answer(chain + found, evidence=evidence)
     circle = any(fold(one.name) == fold(name) for one in chain)
     if chain and (circle or referral is not None or not is_within(name, zone)):
-        return Alias(chain, name)
+        return Alias(chain, name, evidence=evidence)
     if referral is not None:
         return referral
-    return Negative(chain, name, response.rcode, _soa(response, name, zone))
+    return Negative(chain, name, response.rcode, _soa(response, name, zone), evidence)
 
 
 def _aliases(response: Message, question: Question, zone: str) -> tuple[tuple[ResourceRecord, ...], str]:
     """The CNAME records from the question's name on, as far as the zone goes, and the name they lead to."""
     name = question.name
     chain: dict[str, ResourceRecord] = {}
+    above: list[ResourceRecord] = []  # the DNAMEs that made them (RFC 6672)
     if question.type in ("CNAME", "ANY"):
         return (), name
     aliases = {fold(one.name): one for one in response.answers if one.type == "CNAME"}
     while is_within(name, zone) and fold(name) in aliases and fold(name) not in chain:
+        above += [one for one in _dnames(response, name, zone) if one not in above]
         chain[fold(name)] = aliases[fold(name)]
         name = fold(aliases[fold(name)].data)
-    return tuple(chain.values()), name
+    return (*above, *chain.values()), name
+
+
+def _dnames(response: Message, name: str, zone: str) -> list[ResourceRecord]:
+    return [
+        one
+        for one in response.answers
+        if one.type == "DNAME"
+        and is_within(name, one.name)
+        and fold(one.name) != fold(name)
+        and is_within(one.name, zone)
+    ]
 
 
 def _asked(response: Message, name: str, type_: str) -> tuple[ResourceRecord, ...]:
@@ -120,6 +144,15 @@ def _referral(response: Message, name: str, zone: str) -> Referral | None:
         if one.type in ("A", "AAAA") and fold(one.name) in targets and is_within(one.name, zone)
     )
     return Referral(cut, of_cut, glue)
+
+
+def _evidence(response: Message, zone: str) -> tuple[ResourceRecord, ...]:
+    """Signatures, and denials."""
+    return tuple(
+        one
+        for one in (*response.answers, *response.authority)
+        if one.type in ("RRSIG", "NSEC") and is_within(one.name, zone)
+    )
 
 
 def _soa(response: Message, name: str, zone: str) -> ResourceRecord | None:

@@ -12,6 +12,7 @@ from netlab.policy.dns_cache import negative_ttl
 from netlab.policy.dns_location import Locations
 from netlab.policy.dns_query import refusal
 from netlab.policy.dns_records import View, Zone
+from netlab.policy.dns_signing import SignedZone, Signing
 from netlab.proto.dns import Message, Question, ResourceRecord, record, reply
 from netlab.proto.dns_names import ROOT, ancestors, fold, labels
 
@@ -24,9 +25,18 @@ class Authority:
     """Answers queries from its zones. Raises InputError where a zone's records are wrong."""
 
     def __init__(
-        self, zones: tuple[roles.Zone, ...], locations: dict[str, str], rng: Random | None = None
+        self,
+        zones: tuple[roles.Zone, ...],
+        locations: dict[str, str],
+        rng: Random | None = None,
+        signing: Signing | None = None,
     ) -> None:
         self._zones = {fold(zone.name): Zone(zone) for zone in zones}
+        self._signed = {
+            name: SignedZone(self._zones[name], signing)
+            for name in (signing.keys if signing is not None else ())
+            if signing is not None and name in self._zones
+        }
         self._locations = Locations(locations)
         self._rng = rng or Random(0)  # noqa: S311 - for shares, no secrets
 
@@ -40,7 +50,8 @@ class Authority:
         if zone is None:
             return reply(query, "REFUSED")
         view = View(self._location(query, querier), self._rng)
-        response = _Lookup(zone, view, query.question, query).response()
+        signed = self._signed.get(zone.name) if query.dnssec_ok else None
+        response = _Lookup(zone, view, query.question, query, signed).response()
         if query.subnet is not None:  # RFC 7871 section 7.2.1
             scope = query.subnet.network.prefixlen if view.tailored else 0
             response = replace(response, subnet=replace(query.subnet, scope=scope))
@@ -66,7 +77,11 @@ class Authority:
 class _Lookup:
     """One question in one zone: its aliases as far as the zone goes, and what is at their end."""
 
-    def __init__(self, zone: Zone, view: View, question: Question, query: Message) -> None:
+    def __init__(
+        self, zone: Zone, view: View, question: Question, query: Message, signed: SignedZone | None
+    ) -> None:
+        self._signed = signed
+        self._proof: tuple[ResourceRecord, ...] = ()  # of the wildcards that were used
         self._zone = zone
         self._view = view
         self._type = question.type
@@ -75,6 +90,18 @@ class _Lookup:
         self._chain: tuple[ResourceRecord, ...] = ()
 
     def response(self) -> Message:
+        """With signatures where the asker wants them and the zone has them."""
+        response = self._walk()
+        if self._signed is None:
+            return response
+        authority = (*response.authority, *dict.fromkeys(self._proof))
+        return replace(
+            response,
+            answers=self._signed.signed(response.answers),
+            authority=self._signed.signed(authority),
+        )
+
+    def _walk(self) -> Message:
         seen: set[str] = set()
         while self._zone.holds(self._name) and fold(self._name) not in seen and len(seen) < _ALIAS_LIMIT:
             seen.add(fold(self._name))
@@ -94,10 +121,14 @@ class _Lookup:
             return self._redirect(above)
         node = zone.node(name)
         if node is None:
+            if self._signed is not None:
+                self._proof = (*self._proof, *self._signed.no_name(name))
             return self._negative("NXDOMAIN")
+        if self._signed is not None and node != fold(name):
+            self._proof = (*self._proof, *self._signed.no_closer(name))
         alias = () if self._type in ("CNAME", "ANY") else zone.at(node, "CNAME", self._view, name)
         if not alias:
-            return self._final(self._asked(node))
+            return self._final(node, self._asked(node))
         self._chain = (*self._chain, *alias)
         self._name = fold(alias[0].data)
         return None
@@ -120,8 +151,10 @@ class _Lookup:
         type_ = next(iter(self._zone.types(node)), "") if self._type == "ANY" else self._type
         return self._zone.at(node, type_, self._view, self._name)
 
-    def _final(self, found: tuple[ResourceRecord, ...]) -> Message:
+    def _final(self, node: str, found: tuple[ResourceRecord, ...]) -> Message:
         if not found:
+            if self._signed is not None:
+                self._proof = (*self._proof, *self._signed.no_type(self._name, node))
             return self._negative("NOERROR")
         return replace(self._blank, answers=self._chain + found, additional=self._addresses(found))
 
@@ -133,6 +166,8 @@ class _Lookup:
 
     def _referral(self, cut: str) -> Message:
         servers = self._zone.at(cut, "NS", self._view)
+        if self._signed is not None:
+            self._proof = (*self._proof, *self._signed.delegation(cut))
         return replace(
             self._blank,
             authoritative=bool(self._chain),

@@ -5,6 +5,7 @@ Names are text without the final dot (`netlab.proto.dns_names`); record data is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -306,13 +307,20 @@ def _absolute(name: str) -> dns.name.Name:
 
 def _rrsets(records: tuple[ResourceRecord, ...]) -> list[dns.rrset.RRset]:
     """Records of one name and type become one set, because truncation keeps or drops whole sets."""
-    sets: dict[tuple[str, str], list[ResourceRecord]] = {}
+    return [rrset_of(members) for members in record_sets(records)]
+
+
+def record_sets(records: Iterable[ResourceRecord]) -> list[list[ResourceRecord]]:
+    """By name and type, in the order of their first records; signatures by the type that they cover."""
+    sets: dict[tuple[str, str, str], list[ResourceRecord]] = {}
     for one in records:
-        sets.setdefault((fold(one.name), one.type), []).append(one)
-    return [_rrset(members) for members in sets.values()]
+        covered = one.data.split(maxsplit=1)[0] if one.type == "RRSIG" else ""
+        sets.setdefault((fold(one.name), one.type, covered), []).append(one)
+    return list(sets.values())
 
 
-def _rrset(members: list[ResourceRecord]) -> dns.rrset.RRset:
+def rrset_of(members: Sequence[ResourceRecord]) -> dns.rrset.RRset:
+    """One record set as dnspython has it, with the lowest TTL of its records (RFC 2181, 5.2)."""
     first = members[0]
     rdatas = [
         dns.rdata.from_text("IN", first.type, one.data, origin=dns.name.root, relativize=False)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from ipaddress import ip_address
 
-from netlab.errors import RemoteProtocolError
+from netlab.errors import InputError, RemoteProtocolError
 from netlab.model.event import Flow
 from netlab.model.roles import ResolverSpec
 from netlab.net import sockets
@@ -16,8 +16,10 @@ from netlab.net.dns_server import Answered, dns_server
 from netlab.policy.dns_iteration import Result
 from netlab.policy.dns_query import refusal
 from netlab.policy.dns_recursion import Done, Recursion, Send
-from netlab.proto.dns import Message, decode, reply
+from netlab.proto.dns import Message, ResourceRecord, decode, reply
+from netlab.proto.dns_dnssec import dnskey, signature
 from netlab.proto.dns_edns import Subnet, subnet_of
+from netlab.proto.dns_names import ROOT, fold
 
 
 async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
@@ -38,6 +40,8 @@ class _Resolver:
             _versions(ctx.launch.addresses),
             minimise=spec.minimise,
             stale_s=spec.serve_stale_ns / 1e9,
+            anchor=_anchor(spec, ctx),
+            epoch=ctx.now_ns() / 1e9 - ctx.now(),
         )
         self._waiting: dict[int, asyncio.Future[Done]] = {}
 
@@ -52,7 +56,8 @@ class _Resolver:
                 reply(query, "REFUSED", recursion_available=True), cause="recursion of class IN only"
             )
         subnet = self._subnet(query, flow)
-        ticket = self._machine.ask(query.question, self._ctx.now(), subnet)
+        checks = not query.checking_disabled
+        ticket = self._machine.ask(query.question, self._ctx.now(), subnet, checks=checks)
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self._carry()
@@ -118,14 +123,40 @@ def _response(query: Message, subnet: Subnet | None, result: Result) -> Message:
     told = None
     if query.subnet is not None and subnet is not None:
         told = replace(query.subnet, scope=min(result.scope, query.subnet.network.prefixlen))
+    beside, below = _evidence(result) if query.dnssec_ok else ([], [])
     return replace(
         reply(query, "NOERROR", recursion_available=True),
         rcode=result.rcode,
-        answers=result.answers,
-        authority=result.authority,
+        answers=(*result.answers, *beside),
+        authority=(*result.authority, *below),
+        authentic=result.authentic and (query.dnssec_ok or query.authentic),  # RFC 6840 section 5.8
         subnet=told,
         errors=result.errors,
     )
+
+
+def _evidence(result: Result) -> tuple[list[ResourceRecord], list[ResourceRecord]]:
+    """The signatures of the answer's records, and what belongs into the authority section."""
+    answered = {(fold(one.name), one.type) for one in result.answers}
+    beside: list[ResourceRecord] = []
+    below: list[ResourceRecord] = []
+    for one in dict.fromkeys(result.evidence):
+        is_beside = one.type == "RRSIG" and (fold(one.name), signature(one).covered) in answered
+        (beside if is_beside else below).append(one)
+    return beside, below
+
+
+def _anchor(spec: ResolverSpec, ctx: RoleContext) -> tuple[ResourceRecord, ...]:
+    """The root's key. Raises InputError where the lab's root is not signed."""
+    if not spec.dnssec:
+        return ()
+    pem = ctx.launch.signed_zones.get(ROOT)
+    if pem is None:
+        raise InputError(
+            "the resolver is to validate, and the lab's root zone is not signed",
+            "say `dnssec: true` in the zone `.`, and in those below it",
+        )
+    return (dnskey(ROOT, pem, 0),)
 
 
 def _versions(addresses: tuple[str, ...]) -> set[int]:

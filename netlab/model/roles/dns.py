@@ -61,6 +61,7 @@ class ResolverSpec(Spec):
     `ecs`: tell name servers the network of who asks (RFC 7871), so that they can answer by its location.
     `minimise`: tell them no more of a name than they need (RFC 9156). `serve_stale`: where they don't
     answer, answers that are past their TTL by at most this are better than none (RFC 8767).
+    `dnssec`: validate what is signed, from the key of the lab's root zone (RFC 4035).
     `dot`: serve DNS over TLS too (RFC 7858), on port 853; `doh`: over HTTPS (RFC 8484), on 443, `names`
     being what its certificate carries besides the node's addresses.
     """
@@ -71,6 +72,7 @@ class ResolverSpec(Spec):
     ecs: StrictBool = False
     minimise: StrictBool = False
     serve_stale_ns: DurationNs = Field(0, alias="serve_stale")
+    dnssec: StrictBool = False
     dot: StrictBool = False
     doh: StrictBool = False
     names: tuple[str, ...] = ()
@@ -93,8 +95,13 @@ class Record(Spec):
 
 
 class Zone(Spec):
+    """`dnssec`: the lab makes a key for the zone, its server signs it, and the zone above has its DS record.
+    `dnssec_fault`: its signatures are wrong, or of yesterday, for showing what resolvers do."""
+
     name: str
     records: tuple[Record, ...]
+    dnssec: StrictBool = False
+    dnssec_fault: Literal["none", "bogus", "expired"] = "none"
 
 
 class NameserverSpec(Spec):
