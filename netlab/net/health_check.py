@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from netlab.errors import RemoteProtocolError
 from netlab.model.roles import Health, TlsClient
@@ -18,31 +19,35 @@ from netlab.proto.http import Headers, RequestHead
 PURPOSE = "health-check"
 
 
-async def probe(
-    ctx: RoleContext, upstream: str, health: Health, *, tls_name: str = "", first: bytes = b""
-) -> str:
-    """Why the upstream is not healthy; "" if it is. `tls_name`: check within TLS. `first`: what a connection
-    to it has to begin with (a PROXY header)."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a check reaches an upstream. `tls_name`: within TLS, as `tls` says. `first`: what a connection to
+    it has to begin with (a PROXY header)."""
+
+    tls_name: str = ""
+    tls: TlsClient = field(default_factory=TlsClient)
+    first: bytes = b""
+
+
+async def probe(ctx: RoleContext, upstream: str, health: Health, way: Way) -> str:
+    """Why the upstream is not healthy; "" if it is."""
     try:
-        async with (
-            asyncio.timeout(health.timeout_ns / 1e9),
-            _connected(ctx, upstream, tls_name, first) as stream,
-        ):
-            return await _ask(ctx, stream, upstream, health, tls_name) if health.http else ""
+        async with asyncio.timeout(health.timeout_ns / 1e9), _connected(ctx, upstream, way) as stream:
+            return await _ask(ctx, stream, upstream, health, way.tls_name) if health.http else ""
     except (OSError, UpstreamError, RemoteProtocolError) as error:
         return str(error) or "no answer in time"
 
 
 @asynccontextmanager
-async def _connected(ctx: RoleContext, upstream: str, tls_name: str, first: bytes) -> AsyncIterator[Stream]:
+async def _connected(ctx: RoleContext, upstream: str, way: Way) -> AsyncIterator[Stream]:
     address, port = address_port(upstream)
     stream = await ctx.connect(
         address,
         port,
-        tls=ctx.tls_client(TlsClient()) if tls_name else None,
-        server_name=tls_name,
+        tls=ctx.tls_client(way.tls) if way.tls_name else None,
+        server_name=way.tls_name,
         purpose=PURPOSE,
-        first=first,
+        first=way.first,
     )
     cause = "done"
     try:

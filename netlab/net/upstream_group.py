@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from netlab.model.roles import Balanced, Health
 from netlab.net.context import RoleContext
-from netlab.net.health_check import probe
+from netlab.net.health_check import Way, probe
 from netlab.net.sockets import address_port
 from netlab.policy.dns_location import Locations
 from netlab.policy.upstream_settings import Changes, read_changes
@@ -17,21 +17,12 @@ from netlab.policy.upstreams import Upstreams
 
 
 class UpstreamGroup:
-    """`health` None: no active checks. `first`: what their connections have to begin with."""
+    """`health` None: no active checks. `way`: how they go."""
 
-    def __init__(
-        self,
-        ctx: RoleContext,
-        spec: Balanced,
-        health: Health | None,
-        *,
-        tls_name: str = "",
-        first: bytes = b"",
-    ) -> None:
+    def __init__(self, ctx: RoleContext, spec: Balanced, health: Health | None, way: Way) -> None:
         self._ctx = ctx
         self._health = health
-        self._tls_name = tls_name or (health.tls_name if health else "")
-        self._first = first
+        self._way = way
         locations = Locations(ctx.launch.locations)
         zones = {one.to: locations.of(address_port(one.to)[0]) for one in spec.servers}
         self._upstreams = Upstreams(spec, health, ctx.rng, zones)
@@ -80,7 +71,7 @@ class UpstreamGroup:
     async def _check(self, name: str, health: Health) -> None:
         """One active check after another."""
         while True:
-            cause = await probe(self._ctx, name, health, tls_name=self._tls_name, first=self._first)
+            cause = await probe(self._ctx, name, health, self._way)
             healthy = self._upstreams.checked(name, not cause, self._ctx.now())
             if healthy is not None:
                 self._ctx.emit("health-changed", upstream=name, healthy=healthy, cause=cause)

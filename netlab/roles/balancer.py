@@ -12,6 +12,7 @@ from netlab.model.roles import BalancerSpec
 from netlab.model.roles.balancer import COUNTING
 from netlab.net.accepting import Acceptor
 from netlab.net.context import RoleContext
+from netlab.net.health_check import Way
 from netlab.net.sockets import address_port, allow_open_files
 from netlab.net.splice import Splice
 from netlab.net.udp_splice import UdpSplice
@@ -43,8 +44,8 @@ class _Balancer:
     def __init__(self, spec: BalancerSpec, ctx: RoleContext) -> None:
         self._spec = spec
         self._ctx = ctx
-        first = _LOCAL if spec.proxy_protocol else b""
-        self.upstreams = UpstreamGroup(ctx, spec, spec.health, first=first)
+        way = Way(spec.health.tls_name, first=_LOCAL if spec.proxy_protocol else b"")
+        self.upstreams = UpstreamGroup(ctx, spec, spec.health, way)
 
     def settings(self, settings: Mapping[str, str]) -> dict[str, str]:
         """What an operator changes while it runs. Raises InputError."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+
 from netlab.model.roles import ProxySpec, Route
 from netlab.net.admission import Admission, Refusal
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Exchange, Timeouts
+from netlab.net.health_check import Way
 from netlab.net.http_gateway import (
     forwarded_head,
     host_of,
@@ -18,15 +23,17 @@ from netlab.net.http_listen import Advertised, listen_http
 from netlab.net.http_tunnel import pass_tunnel
 from netlab.net.micro_cached import MicroCached, Place
 from netlab.net.pool import ConnectionPool
+from netlab.net.replay import Replayable
 from netlab.net.request_body import BodyTooLongError, RequestBody
+from netlab.net.resilient import Attempt, Call, Resilient
 from netlab.net.sockets import address_port
-from netlab.net.upstream import Target, UpstreamError
+from netlab.net.upstream import Response, Target, UpstreamError
 from netlab.net.upstream_group import UpstreamGroup, change
 from netlab.net.visit import Visit
+from netlab.policy import deadline
 from netlab.policy.forwarded import request_id, resolve
 from netlab.policy.header_rules import apply
 from netlab.policy.micro_cache import Kept
-from netlab.policy.retry import IDEMPOTENT
 from netlab.policy.routing import Router, climbs
 from netlab.policy.sticky import StickyCookie
 from netlab.policy.tracing import child
@@ -56,8 +63,10 @@ class _Upstreams(UpstreamGroup):
     """A route's upstreams: whose turn it is, and which of them a client belongs to."""
 
     def __init__(self, route: Route, ctx: RoleContext) -> None:
-        super().__init__(ctx, route, route.health, tls_name=route.tls_name)
+        name = route.tls_name or (route.health.tls_name if route.health is not None else "")
+        super().__init__(ctx, route, route.health, Way(name, route.tls))
         self.route = route
+        self.resilient = Resilient(ctx, route.resilience)
         self.cache = MicroCached(ctx, route.micro_cache_ns / 1e9)
         sticky, secret = route.sticky, ctx.launch.seed.to_bytes(8, "big")
         self._sticky = (
@@ -73,11 +82,6 @@ class _Upstreams(UpstreamGroup):
         if self._sticky is None or self.bound(request) == upstream:
             return head
         return head.with_headers(head.headers.plus("Set-Cookie", self._sticky.set_cookie(upstream)))
-
-    def repeats(self, exchange: Exchange, failure: str) -> bool:
-        """Whether the next may be tried after this failure of a request that was sent."""
-        repeatable = exchange.request.method in IDEMPOTENT and not exchange.has_body and not exchange.protocol
-        return repeatable and failure in self.route.next_upstream
 
 
 class _Proxy:
@@ -189,55 +193,73 @@ class _Proxy:
         await visit.exchange.respond(head, kept.body)
 
     async def _forward(self, visit: Visit, head: RequestHead, upstreams: _Upstreams, place: Place) -> None:
-        """To the upstream whose turn it is. While nothing has been sent, the next may be tried: a request
-        that no server saw can be repeated whatever its method; others where the route says so."""
+        """To the upstream whose turn it is, and on to others as the route says."""
         exchange = visit.exchange
-        failure = UpstreamError(f"none of {', '.join(upstreams.names)} may be used", 503)
         order = upstreams.order(visit.chain.client, upstreams.bound(exchange.request))
-        for upstream in order:
-            repeats = upstream != order[-1] and upstreams.repeats(exchange, "http_5xx")
-            try:
-                with upstreams.busy(upstream):
-                    status = await self._exchange(visit, head, upstreams, upstream, place, repeats)
-            except BodyTooLongError as error:
-                await self._refuse(visit, Refusal(413, str(error)))
-                return
-            except UpstreamError as error:
-                self._ctx.emit("error", cause=str(error))
-                upstreams.result(upstream, str(error))
-                failure = error
-                kind = "timeout" if error.status == 504 else "error"
-                if exchange.begun or not (error.unsent or upstreams.repeats(exchange, kind)):
-                    break
+        if not order:
+            await self._refuse(visit, Refusal(503, "no upstream may be used"))
+            return
+        try:
+            if exchange.protocol:
+                await self._tunnel(visit, head, upstreams, order)
             else:
-                upstreams.result(upstream, f"it answered {status}" if status >= 500 else "")
-                if not (repeats and status >= 500):
-                    return
-        await self._refuse(visit, Refusal(failure.status, "the upstream does not answer"))
+                await self._exchange(visit, head, upstreams, order, place)
+        except BodyTooLongError as error:
+            await self._refuse(visit, Refusal(413, str(error)))
+        except UpstreamError as error:
+            await self._refuse(visit, Refusal(error.status, "the upstream does not answer"))
+
+    async def _tunnel(
+        self, visit: Visit, head: RequestHead, upstreams: _Upstreams, order: Sequence[str]
+    ) -> None:
+        """The next is tried while no upstream has seen the request."""
+        for upstream in order:
+            try:
+                with self._asking(visit, upstreams, upstream) as target:
+                    await pass_tunnel(self._ctx, self._pool, visit.exchange, head, target)
+                    upstreams.result(upstream, "")
+            except UpstreamError as error:
+                if visit.exchange.begun or not error.unsent or upstream == order[-1]:
+                    raise
+            else:
+                return
 
     async def _exchange(
-        self,
-        visit: Visit,
-        head: RequestHead,
-        upstreams: _Upstreams,
-        upstream: str,
-        place: Place,
-        repeats: bool,
-    ) -> int:
-        """The status. One of 500 and more is not passed on where the request `repeats`."""
+        self, visit: Visit, head: RequestHead, upstreams: _Upstreams, order: Sequence[str], place: Place
+    ) -> None:
         route, exchange = upstreams.route, visit.exchange
-        self._ctx.emit("upstream-chosen", upstream=upstream, traceparent=exchange.traceparent)
-        tls = route.tls if route.tls_name else None
-        target = Target(*address_port(upstream), tls, route.tls_name, (route.http,))
-        if exchange.protocol:
-            await pass_tunnel(self._ctx, self._pool, exchange, head, target)
-            return 200
-        async with self._pool.exchange(target, visit.body.outgoing(head)) as response:
-            status = response.head.status
-            if not (repeats and status >= 500):
-                body = await response_body(exchange.request, response)
-                came = relayed_head(response.head)
-                place.offered(came, body)
-                answer = self._answered(visit, upstreams.tied(came, exchange.request, upstream), route)
-                await relay(exchange, response, answer, body)
-            return status
+        request = visit.body.outgoing(head)
+        body = Replayable(request.body) if request.body is not None else None
+
+        @asynccontextmanager
+        async def send(attempt: Attempt) -> AsyncIterator[Response]:
+            parts = body.parts() if body is not None else None
+            sent = replace(request, head=attempt.head, body=parts, timeout_s=attempt.read_s)
+            with self._asking(visit, upstreams, attempt.upstream) as target:
+                async with self._pool.exchange(target, sent) as response:
+                    yield response
+                status = response.head.status
+                upstreams.result(attempt.upstream, f"it answered {status}" if status >= 500 else "")
+
+        until = deadline.until(exchange.request.headers, self._ctx.now())
+        call = Call(head, order, body, route.next_upstream, until)
+        async with upstreams.resilient.exchange(call, send) as response:
+            passed = await response_body(exchange.request, response)
+            came = relayed_head(response.head)
+            place.offered(came, passed)
+            tied = upstreams.tied(came, exchange.request, response.upstream)
+            await relay(exchange, response, self._answered(visit, tied, route), passed)
+
+    @contextmanager
+    def _asking(self, visit: Visit, upstreams: _Upstreams, upstream: str) -> Iterator[Target]:
+        """One attempt at an upstream, which has failed where an UpstreamError leaves it."""
+        route = upstreams.route
+        self._ctx.emit("upstream-chosen", upstream=upstream, traceparent=visit.exchange.traceparent)
+        tls, connect_s = route.tls if route.tls_name else None, upstreams.resilient.connect_s
+        try:
+            with upstreams.busy(upstream):
+                yield Target(*address_port(upstream), tls, route.tls_name, (route.http,), connect_s)
+        except UpstreamError as error:
+            self._ctx.emit("error", cause=str(error))
+            upstreams.result(upstream, str(error))
+            raise

@@ -58,6 +58,16 @@ def test_the_proxy_s_scenario_finds_in_nginx_the_client_s_address(middle: Lab) -
     assert told["proxy-jwt"] == "not run", found["claims"]
 
 
+def test_the_balancer_s_scenario_finds_in_haproxy_what_can_be_seen_without_settings(middle: Lab) -> None:
+    found = trace(middle, "lb", topology="with-nginx")
+    told = verdicts(found)
+    for name in ("round-robin", "round-robin-load", "unhealthy-removed", "next-upstream", "layer-4-unread"):
+        assert told[name] == "holds", (name, found["claims"], found["tables"])
+    for name in ("least-connections", "weighted", "ip-hash-affinity", "passive-faster"):
+        assert told[name] == "not run", (name, found["claims"])
+    assert any("left out" in note for note in found["tables"][0]["notes"]), found["tables"][0]
+
+
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_a_request_goes_through_every_program_to_an_app(middle: Lab, version: str) -> None:
     url = f"https://api.example.com/objects/1?{version}"
