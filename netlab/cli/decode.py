@@ -30,6 +30,9 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Data: an object a line.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Every field, with its place.")] = False,
     stack: Annotated[bool, typer.Option("--stack", help="The OSI layers 7 to 1.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="With --frame: Wireshark's tree of it, by its sharkd.")
+    ] = False,
     keys: Annotated[
         Path | None, typer.Option("--keys", metavar="KEYLOG", help="TLS secrets, beside those in FILE.")
     ] = None,
@@ -38,8 +41,11 @@ def command(
 
     Exit codes: 0 done, 2 the file is damaged (what comes before the damage is shown) or can't be read.
     """
-    if tree and stack:
-        raise InputError("--tree and --stack exclude each other")
+    if tree + stack + deep > 1:
+        raise InputError("--tree, --stack and --deep exclude each other")
+    if deep:
+        _deep(file, frame, keys, json=json)
+        return
     shown = _Shown(file, json=json, tree=tree or (frame > 0 and not stack), stack=stack)
     walk = _walk(file, _opened(file), keys)
     if frame:
@@ -53,6 +59,24 @@ def command(
         typer.echo(f"netlab: headers only of {walk.shallow} packets: {said}", err=True)
     if walk.index.problem is not None:
         raise walk.index.problem
+
+
+def _deep(file: Path, frame: int, keys: Path | None, *, json: bool) -> None:
+    from netlab.cli.sharkd import deep_tree
+    from netlab.proto.capture_file import CaptureFile
+    from netlab.report import deep_tree as told
+
+    if not frame:
+        raise InputError("--deep tells one packet", "name it with --frame")
+    found = deep_tree(CaptureFile(_opened(file), str(file)), frame, _read(keys) if keys is not None else "")
+    _speak_any()
+    sys.stdout.write((jsonlib.dumps(told.document(found)) if json else told.text(found)) + "\n")
+
+
+def _speak_any() -> None:
+    """What the terminal's encoding lacks is replaced, not an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _all(walk: Walk, expression: str, shown: _Shown) -> None:
@@ -112,8 +136,7 @@ class _Shown:
         self.stack = stack
         self.run = _run_beside(file) if stack else None
         self.start_ns = -1
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
+        _speak_any()
 
     def show(self, packet: Dissection) -> None:
         if self.start_ns < 0:
