@@ -255,11 +255,10 @@ class _Connection:
     async def _write(self, data: bytes) -> None:
         """A client that takes nothing is not waited for beyond the body's time: TimeoutError. What the
         kernel takes at once needs no timer, which would cost as much as parsing a request."""
-        if len(data) <= READ_SIZE and self.stream.feed(data):
+        if not data or (len(data) <= READ_SIZE and self.stream.feed(data)):
             return
-        if data:
-            async with asyncio.timeout(self._timeouts.body):
-                await self.stream.write(data)
+        async with asyncio.timeout(self._timeouts.body):
+            await self.stream.write(data)
 
     # Between requests, and at the end.
 

@@ -200,6 +200,22 @@ def test_an_upstream_over_tls_is_verified_and_shown_a_certificate(tmp_path: Path
 # What is no plain request.
 
 
+def test_a_long_body_passes_as_it_comes(tmp_path: Path) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield bytes(50_000)
+            await asyncio.sleep(0.01)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.respond(ResponseHead(200, Headers((("Content-Length", "200000"),))), parts())
+
+    async def work(proxy: Proxy) -> None:
+        for _ in range(2):
+            assert len((await proxy.ask()).body) == 200_000, proxy.evidence()
+
+    proxied(tmp_path, work, answer=answer)
+
+
 def test_events_and_tunnels_pass_through(tmp_path: Path) -> None:
     async def answer(exchange: Exchange) -> None:
         if exchange.protocol:
