@@ -135,7 +135,7 @@ class _Proxy:
     def _route(self, visit: Visit) -> int | Refusal:
         """The route's number."""
         request = visit.exchange.request
-        if visit.host not in self._names:
+        if self._names.isdisjoint((visit.host, f"*.{visit.host.partition('.')[2]}")):
             return Refusal(421, f"{request.authority} is not served here")
         if (refusal := self._admission.head(request)) is not None:
             return refusal

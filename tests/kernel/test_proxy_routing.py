@@ -197,6 +197,15 @@ def test_an_upstream_over_tls_is_verified_and_shown_a_certificate(tmp_path: Path
     proxied(tmp_path, work, *routes, launch={"client_identity": shown})
 
 
+def test_names_may_be_patterns_of_one_label(tmp_path: Path) -> None:
+    async def work(proxy: Proxy) -> None:
+        hosts = ("a.example", "x.a.example", "X.A.EXAMPLE:443", "y.x.a.example", "b.example")
+        statuses = [(await proxy.ask("/", host=host)).status for host in hosts]
+        assert statuses == [421, 200, 200, 421, 421], proxy.evidence()
+
+    proxied(tmp_path, work, names=[NAME, "*.a.example"])
+
+
 # What is no plain request.
 
 
