@@ -166,7 +166,8 @@ def _offload_rows(talk: Talk) -> Iterator[Row]:
     for node, edge in EDGES.items():
         group = talk.group(f"zipf-{node}")
         sent = _sent_on(talk, group)
-        yield Row((edge, len(group), sent, _percent(len(group), sent)))
+        frames = group[0].span.request_frames if group else ()
+        yield Row((edge, len(group), sent, _percent(len(group), sent)), frames)
     if SHIELD in talk.caches:
         group = tuple(one for node in EDGES for one in talk.group(f"zipf-{node}"))
         came = _sent_on(talk, group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, WithJsonSchema
 
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.limits import RateLimit
@@ -42,6 +42,13 @@ class Disk(Spec):
     bytes: SizeBytes
 
 
+def _call(text: str) -> str:
+    where, colon, name = text.partition(":")
+    if not where.strip() or not colon or not name.isidentifier():
+        raise ValueError(f"{text} names no function; write edge_functions.py:name, or module:name")
+    return text
+
+
 class EdgeFunction(Spec):
     """A Python function at the edge, `call`: `file.py:name`, the file beside the topology, or `module:name`.
 
@@ -50,7 +57,7 @@ class EdgeFunction(Spec):
     text, which is filled in when the topology is read.
     """
 
-    call: Annotated[str, Field(pattern=r"^[^:\s]+:[A-Za-z_][A-Za-z0-9_]*$")]
+    call: Annotated[str, AfterValidator(_call)]
     on: Literal["request", "response"] = "request"
     on_error: Literal["refuse", "bypass"] = "refuse"
     limit_ns: Annotated[DurationNs, Field(gt=0)] = Field(50_000_000, alias="limit")
