@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from netlab.model.check_addresses import Owners
 from netlab.model.check_commands import check_command
+from netlab.model.check_dns import check_aliases, check_anchor
 from netlab.model.draft import Draft
 from netlab.model.resolve import Resolved
 from netlab.model.roles import (
@@ -47,10 +48,12 @@ def check_roles(draft: Draft, resolved: Resolved, owners: Owners) -> None:
             if isinstance(spec, ResolverSpec):
                 for root, text in enumerate(spec.roots):
                     check.host((*path, "roots", root), text, DNS_PORT)
+                check_anchor(draft, path, spec, resolved.nodes)
             if isinstance(spec, CommandSpec):
                 check_command(draft, path, spec, resolved.nodes)
             if isinstance(spec, NameserverSpec):
                 check.zones(path, spec)
+                check_aliases(draft, path, spec)
 
 
 def upstreams(spec: RoleSpec) -> Iterator[tuple[Path, str]]:

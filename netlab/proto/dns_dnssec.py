@@ -115,13 +115,13 @@ def is_signed_by(
     records: Sequence[ResourceRecord], rrsig: ResourceRecord, keys: Iterable[ResourceRecord], now: float
 ) -> bool:
     """Whether one of the DNSKEY records has made this signature of the record set, and it is in its time."""
-    zone = signature(rrsig).signer
-    node = dns.node.Node()  # type: ignore[no-untyped-call] # dnspython's
-    node.rdatasets = [dns.rdataset.from_rdata_list(0, [_rdata(one) for one in keys])]
     # What was signed is the set with its first TTL, whatever is left of it (RFC 4034 section 3.1.8.1).
+    node = dns.node.Node()  # type: ignore[no-untyped-call] # dnspython's
     try:
-        dns.dnssec.validate_rrsig(rrset_of(records), _rdata(rrsig), {_absolute(zone): node}, now=now)  # type: ignore[arg-type] # an RRSIG
-    except (dns.exception.DNSException, ValueError):
+        node.rdatasets = [dns.rdataset.from_rdata_list(0, [_rdata(one) for one in keys])]
+        signer = {_absolute(signature(rrsig).signer): node}
+        dns.dnssec.validate_rrsig(rrset_of(records), _rdata(rrsig), signer, now=now)  # type: ignore[arg-type] # an RRSIG
+    except (dns.exception.DNSException, ValueError):  # also what only looks like a record
         return False
     return True
 
@@ -129,7 +129,15 @@ def is_signed_by(
 def matching_key(digests: Iterable[ResourceRecord], keys: Iterable[ResourceRecord]) -> ResourceRecord | None:
     """The DNSKEY record that a DS record points at."""
     known = {one.data.upper() for one in digests}
-    return next((key for key in keys if ds(key, 0).data.upper() in known), None)
+    return next((key for key in keys if _digest(key) in known), None)
+
+
+def _digest(key: ResourceRecord) -> str:
+    """Of a server's key, which may be none; empty then."""
+    try:
+        return ds(key, 0).data.upper()
+    except (dns.exception.DNSException, ValueError):
+        return ""
 
 
 # Denial: NSEC (RFC 4034 section 4).

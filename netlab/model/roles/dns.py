@@ -91,7 +91,7 @@ class Record(Spec):
     data: str = ""
     geo: dict[str, str] = Field({})
     weights: dict[str, Annotated[int, Field(ge=1)]] = Field({})
-    ttl: Annotated[int, Field(ge=0)] = 300
+    ttl: Annotated[int, Field(ge=0, le=2_147_483_647)] = 300  # RFC 2181 section 8
 
 
 class Zone(Spec):
