@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from netlab.errors import InputError
-from netlab.model.roles.spec import Spec
-from netlab.model.roles.waf import Waf
+from netlab.model.roles.waf import Waf, WafRule
 from netlab.model.suggest import nearest
 from netlab.policy.waf_text import Text, body_parts, is_read, parts
 from netlab.proto.http import RequestHead
-
-Part = Literal["method", "target", "path", "query", "cookies", "headers", "body"]
-
-
-class Rule(Spec):
-    """One of netlab/policy/waf_rules.yaml, which says what its keys mean."""
-
-    id: Annotated[str, Field(pattern="^[a-z]+(-[a-z]+)+$")]
-    where: tuple[Part, ...]
-    form: Literal["raw", "plain", "flat"] = "flat"
-    score: Annotated[int, Field(ge=1)]
-    pattern: str
-
-    @property
-    def tag(self) -> str:
-        return self.id.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +39,20 @@ class Judgement:
 _SHOWN = 60
 
 
-def rules_of(document: object) -> tuple[Rule, ...]:
+def rules_of(document: object) -> tuple[WafRule, ...]:
     """The rules of a file that was read. Raises ValidationError."""
-    return TypeAdapter(tuple[Rule, ...]).validate_python(document)
+    return TypeAdapter(tuple[WafRule, ...]).validate_python(document)
 
 
 class Firewall:
-    """Judges requests by `rules`. Raises InputError where `without` names none of them."""
+    """Judges requests by the `shipped` rules and those of the settings. Raises InputError where `without`
+    names none of them, or two have one id."""
 
-    def __init__(self, settings: Waf, rules: Sequence[Rule]) -> None:
+    def __init__(self, settings: Waf, shipped: Sequence[WafRule]) -> None:
+        rules = (*shipped, *settings.rules)
+        for name, count in Counter(rule.id for rule in rules).items():
+            if count > 1:
+                raise InputError(f"the firewall has two rules {name}", "give one of them another id")
         known = {name for rule in rules for name in (rule.id, rule.tag)}
         for name in settings.without:
             if name not in known:
@@ -94,7 +82,7 @@ class Firewall:
         return Judgement(score, reached, reached and self._settings.mode == "block", found)
 
 
-def _match(rule: Rule, pattern: re.Pattern[str], seen: Mapping[str, Iterable[Text]]) -> Match | None:
+def _match(rule: WafRule, pattern: re.Pattern[str], seen: Mapping[str, Iterable[Text]]) -> Match | None:
     for part in rule.where:
         for text in seen.get(part, ()):
             form: str = getattr(text, rule.form)

@@ -9,6 +9,7 @@ from time import perf_counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from netlab.errors import InputError
 from netlab.model.roles.waf import Waf
@@ -77,6 +78,22 @@ def test_rules_and_tags_can_be_left_out() -> None:
     assert not Firewall(Waf(without=("xss",)), RULES).judge(bad).blocked
     with pytest.raises(InputError, match="no rule or tag xss-scrip"):
         Firewall(Waf(without=("xss-scrip",)), RULES)
+
+
+def test_rules_of_ones_own() -> None:
+    mine = {"id": "mine-coffee", "where": ["query"], "pattern": r"\bcoffee\b", "score": 3}
+    more = Firewall(Waf.model_validate({"rules": [mine], "threshold": 3}), RULES)
+    assert more.judge(get("/x?q=COFFEE")).blocked
+    assert more.judge(get("/x?q=<script>")).blocked
+    assert (
+        not Firewall(Waf.model_validate({"rules": [mine], "without": ["mine"]}), RULES)
+        .judge(get("/x?q=coffee"))
+        .matches
+    )
+    with pytest.raises(InputError, match="two rules xss-script"):
+        Firewall(Waf.model_validate({"rules": [{**mine, "id": "xss-script"}]}), RULES)
+    with pytest.raises(ValidationError, match="not a regular expression"):
+        Waf.model_validate({"rules": [{**mine, "pattern": "("}]})
 
 
 def test_a_rule_counts_once_and_says_where() -> None:
