@@ -15,6 +15,8 @@ def show_nodes(status: dict[str, Any]) -> None:
     for process in status["processes"]:
         if process["state"] != "running":
             typer.echo(f"the lab's {process['name']} process {process['state']}", err=True)
+    for fault in status["faults"]:
+        typer.echo(f"fault {fault['id']}: {' '.join(fault['fault'])}", err=True)
     _show_links(status)
     if status["events_lost"]:
         typer.echo(f"{status['events_lost']} events were lost: /run is full", err=True)

@@ -95,6 +95,7 @@ class FaultService:
 
     def _begun(self, entry: Entry) -> None:
         entry.begun, entry.since = True, time.time()
+        self._lab.faults.append(entry.document())
         self._note("fault-began", entry, for_s=entry.for_s)
         if entry.cause:  # it was to end before it was there
             self._undo(entry)
@@ -102,7 +103,7 @@ class FaultService:
             self._lab.loop.after(entry.for_s, lambda: self._end(entry, "time"))
 
     def _list(self, connection: Connection, _: Message) -> None:
-        connection.ok([entry.document() for entry in self._entries])
+        connection.ok(self._lab.faults)
 
     def _clear(self, connection: Connection, request: Message) -> None:
         """{"id"}, null for all: answers with what was undone, when it is; nothing if it was before."""
@@ -148,6 +149,7 @@ class FaultService:
 
     def _ended(self, entry: Entry, error: NetlabError | None) -> None:
         self._entries.remove(entry)
+        self._lab.faults.remove(entry.document())
         if error is not None:
             print(f"fault {entry.number} was not undone: {error}", file=sys.stderr)
         self._note("fault-ended", entry, cause=str(error) if error is not None else entry.cause)

@@ -31,6 +31,7 @@ def status_of(lab: Supervisor, counted: Counted) -> dict[str, Any]:
             if helper.alive or helper.name != "recorder"
         ],
         "captures": list(lab.captures),
+        "faults": list(lab.faults),
         "events_lost": _lost_events(lab),
     }
 

@@ -56,6 +56,7 @@ class Supervisor:
         self.crashed = False  # by a bug of ours, when it was up: then its directory, with the log, is kept
         self.links = Links(order, self.kernel, self.loop, self._fork_relay)
         self.captures: list[dict[str, Any]] = []
+        self.faults: list[dict[str, Any]] = []
         self._open_files = allow_open_files()
         self.before_end: list[Callable[[], None]] = []
 

@@ -62,7 +62,8 @@ def test_rare_counters_and_a_link_that_began_as_a_plain_one(capsys: pytest.Captu
 
 
 def test_ps_says_what_is_wrong_with_links(capsys: pytest.CaptureFixture[str]) -> None:
-    status: dict[str, Any] = {"nodes": [], "processes": [], "events_lost": 0, "relay_restarts": 0}
+    status: dict[str, Any] = {"nodes": [], "processes": [], "faults": []}
+    status |= {"events_lost": 0, "relay_restarts": 0}
     good = {"links": [{"name": "a--b", "state": "up"}], "relay": {"late": 0, "unable": 0}}
     show_nodes(status | good)
     assert capsys.readouterr().err == ""
