@@ -217,10 +217,12 @@ class Iteration:
         way = Minimiser(question, self.minimise)
         for _ in range(REFERRAL_LIMIT):
             asked = way.asked(cut.zone)
-            outcome = yield from self._ask_zone(cut, asked)
+            outcome: _Found | Referral | None = self._cached(asked) if asked is not question else None
             if outcome is None:
-                return None
-            self._remember(outcome, asked)
+                outcome = yield from self._ask_zone(cut, asked)
+                if outcome is None:
+                    return None
+                self._remember(outcome, asked)
             if isinstance(outcome, Referral):
                 cut = _cut_of(outcome)
             elif asked is question:

@@ -123,7 +123,7 @@ class Validator:
         keys = tuple(one for one in found.records if one.type == "DNSKEY") if found is not None else ()
         key = matching_key(digests, keys)
         if found is None or key is None or not self._by(Secure(zone, (key,)), keys, found.evidence):
-            raise BogusError(f"no key of {zone} is the one of its DS")
+            raise BogusError(f"the keys of {zone} are not proved by its DS")
         return Secure(zone, keys)
 
     def _by(

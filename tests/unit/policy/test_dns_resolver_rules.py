@@ -145,6 +145,8 @@ def test_minimised_queries_tell_no_server_more_than_it_needs() -> None:  # RFC 9
         (COM_AT, "example.com"),
         (EXAMPLE_AT, "api.example.com"),
     ]
+    assert made.resolve("none.example.com").result.rcode == "NXDOMAIN"
+    assert len(made.asked) == 4, "what is known above needs no question"
     assert made.resolve("a.b.c.example.com").result.rcode == "NXDOMAIN"
     assert addresses(world(minimise=True).resolve("www.glueless.com").result) == ["192.0.2.60"]
     deep = ".".join("abcdefghijklmnopqrstuvwxyz") + ".example.com"
@@ -261,3 +263,25 @@ def test_the_cache_prefers_the_smallest_network() -> None:
     entry = cache.get("x", "A", 1.0)
     assert entry is not None
     assert entry.records[0].data == "192.0.2.1"
+
+
+def test_minimised_names_are_remembered_where_a_server_has_both_zones() -> None:
+    both = Authority(
+        (
+            Zone(name=".", records=(Record(name="example.com", type="NS", data="a.root."),)),
+            Zone(
+                name="example.com",
+                records=(
+                    Record(name="one", type="A", data="192.0.2.1"),
+                    Record(name="two", type="A", data="192.0.2.2"),
+                ),
+            ),
+        ),
+        {},
+    )
+    made = world(minimise=True)
+    made.servers = {ROOT_AT: serve(both)}
+    assert addresses(made.resolve("one.example.com").result) == ["192.0.2.1"]
+    asked = len(made.asked)
+    assert addresses(made.resolve("two.example.com").result) == ["192.0.2.2"]
+    assert [name for _, name, _ in made.asked[asked:]] == ["two.example.com"]
