@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from netlab.model.roles import Hedge, Resilience
+from netlab.model.roles.resilience import RetryOn
 from netlab.net.context import RoleContext
 from netlab.net.guards import Guards, RefusedHereError
 from netlab.net.held import Held
+from netlab.net.replay import Replayable
 from netlab.net.upstream import Response, UpstreamError
 from netlab.policy import deadline
 from netlab.policy.reconnect import retry_after
-from netlab.policy.retry import Failure, GiveUp, Retries, of_status, repeatable
+from netlab.policy.retry import IDEMPOTENT, Failure, GiveUp, Retries, of_status, repeatable
 from netlab.policy.tracing import child
 from netlab.proto.http import RequestHead, ResponseHead
 
@@ -28,23 +30,26 @@ from netlab.proto.http import RequestHead, ResponseHead
 class Call:
     """A request. `upstreams`: whom to ask, in the order of preference; attempts after the last begin anew.
 
-    `once`: it can't be sent a second time, whatever its method: its body is gone. `until`: its deadline, in
-    seconds of the role's clock, where whoever asked for it has one.
+    `body`: of a request whose body comes but once, what is kept of it. `failover`: the failures after which
+    the next upstream is tried at once, if the request has no body and may be repeated; one that no server
+    saw always goes on. `until`: its deadline, in seconds of the role's clock, where its sender has one.
     """
 
     head: RequestHead
     upstreams: Sequence[str]
-    once: bool = False
+    body: Replayable | None = None
+    failover: Sequence[RetryOn] = ()
     until: float | None = None
 
     @property
     def traceparent(self) -> str:
         return self.head.headers.get("traceparent")
 
-    @property
-    def twice(self) -> bool:
-        """It may be acted on twice."""
-        return not self.once and repeatable(self.head)
+    def fails_over(self, failure: Failure) -> bool:
+        """Whether the next upstream is tried after this, if there is one."""
+        if failure.unsent:
+            return True
+        return failure.kind in self.failover and self.body is None and self.head.method in IDEMPOTENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Resilient:
         """
         now = self._ctx.now()
         until = deadline.earlier(call.until, now + self._total_s if self._total_s else None)
+        if until is not None and until <= now:
+            raise self._too_late(call, "it came too late")
         timer = asyncio.timeout(None if until is None else until - now)
         try:
             async with timer, AsyncExitStack() as stack:
@@ -87,9 +94,12 @@ class Resilient:
         except TimeoutError as error:
             if not timer.expired():
                 raise
-            cause = f"no whole response in {self._ctx.now() - now:.3g} s"
-            self._ctx.emit("deadline-exceeded", cause=cause, traceparent=call.traceparent)
-            raise UpstreamError(cause, 504) from error
+            took_s = self._ctx.now() - now
+            raise self._too_late(call, f"no whole response in {took_s:.3g} s") from error
+
+    def _too_late(self, call: Call, cause: str) -> UpstreamError:
+        self._ctx.emit("deadline-exceeded", cause=cause, traceparent=call.traceparent)
+        return UpstreamError(cause, 504)
 
     # Attempt after attempt.
 
@@ -105,7 +115,7 @@ class Resilient:
                 try:
                     response = await self._round(attempt, call, number, until, send)
                 except UpstreamError as raised:
-                    error, failure = raised, self._of_error(call, number, raised)
+                    error, failure = raised, _of_error(raised)
                 else:
                     failure = self._of_answer(call.head, response.head)
                 wait_s = self._again(call, number, until, failure)
@@ -119,31 +129,26 @@ class Resilient:
 
     def _again(self, call: Call, number: int, until: float | None, failure: Failure | None) -> float | None:
         """Seconds until the next attempt; None: there is none."""
-        if failure is None or (call.once and not failure.unsent):
+        if failure is None or (call.body is not None and not call.body.repeatable):
             return None
-        traceparent = call.traceparent
-        if failure.kind is None:  # refused here; another upstream may do
-            wait_s = 0.0 if number < len(call.upstreams) else None
-        elif self._retries is None:
-            wait_s = None
+        if number < len(call.upstreams) and call.fails_over(failure):
+            wait_s = 0.0
+        elif self._retries is None or failure.kind is None:
+            return None
         else:
             left_s = None if until is None else until - self._ctx.now()
             decision = self._retries.decide(call.head, failure, number, left_s)
-            wait_s = None if isinstance(decision, GiveUp) else decision.after_s
-        if wait_s is not None:
-            self._ctx.emit(
-                "request-retried",
-                attempt=number + 1,
-                cause=failure.cause,
-                after_ms=round(wait_s * 1000, 3),
-                traceparent=traceparent,
-            )
+            if isinstance(decision, GiveUp):
+                return None
+            wait_s = decision.after_s
+        self._ctx.emit(
+            "request-retried",
+            attempt=number + 1,
+            cause=failure.cause,
+            after_ms=round(wait_s * 1000, 3),
+            traceparent=call.traceparent,
+        )
         return wait_s
-
-    def _of_error(self, call: Call, number: int, error: UpstreamError) -> Failure:
-        if isinstance(error, RefusedHereError):
-            return Failure(None, str(error), unsent=True)
-        return Failure("timeout" if error.status == 504 else "error", str(error), unsent=error.unsent)
 
     def _of_answer(self, asked: RequestHead, answer: ResponseHead) -> Failure | None:
         text = answer.headers.get("retry-after")
@@ -169,7 +174,7 @@ class Resilient:
             return self._guarded(self._attempt(call, which, until), send)
 
         hedge = self.spec.hedge
-        if hedge is None or not call.twice or number > 1:
+        if hedge is None or call.body is not None or not repeatable(call.head) or number > 1:
             return await stack.enter_async_context(open_one(number))
         return await self._hedged(stack, call, hedge, open_one)
 
@@ -210,7 +215,14 @@ class Resilient:
         traceparent = attempt.head.headers.get("traceparent")
         async with self._guards.passing(attempt.upstream, traceparent) as said, send(attempt) as response:
             said(response.head.status)
+            response.upstream = attempt.upstream
             yield response
+
+
+def _of_error(error: UpstreamError) -> Failure:
+    if isinstance(error, RefusedHereError):
+        return Failure(None, str(error), unsent=True)
+    return Failure("timeout" if error.status == 504 else "error", str(error), unsent=error.unsent)
 
 
 def _turn(call: Call, number: int) -> str:

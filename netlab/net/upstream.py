@@ -66,6 +66,7 @@ class Response(ABC):
     informational: tuple[ResponseHead, ...] = ()  # those that came before `head`
     trailers: Headers = NO_HEADERS  # known when `body` has ended
     reused: bool = False  # others have gone on its connection before; the pool says so
+    upstream: str = ""  # who gave it, by the name that net.resilient knows
 
     @abstractmethod
     def body(self) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from netlab.model.addresses import NetworkText
 from netlab.model.roles.balancing import Balanced, Health
 from netlab.model.roles.gateway import ClientTimeouts, JwtChoice, RequestLimits
 from netlab.model.roles.limits import RateLimit
+from netlab.model.roles.resilience import Resilience
 from netlab.model.roles.routing import HeaderRules, Matched
 from netlab.model.roles.spec import HttpVersion, Port, Spec
 from netlab.model.roles.tls import Pool, TlsClient, TlsServer
@@ -32,7 +33,8 @@ class Route(Matched, Balanced):
     `http`: the version spoken to them. `tls_name`: speak TLS to them, whose certificate must carry it, as
     `tls` says; HTTP/3 needs it, and HTTP/2 without it is by prior knowledge. `next_upstream`: after which
     failures a request that may be repeated (RFC 9110 section 9.2.2) and has no body goes to the next one; a
-    request that no upstream saw always does. `health`: active checks, over TCP; within TLS by its own
+    request that no upstream saw always does. `resilience`: timeouts, retries after the last one has failed,
+    and more, for each upstream. `health`: active checks, over TCP; within TLS by its own
     `tls_name`. `jwt`: whether a token is needed; if nothing is said, as the proxy's. `rate_limits`: beside
     those of the proxy. `waf: false`: the firewall does not look. `request_headers`, `response_headers`: of
     what goes to the upstream, and to the client. `micro_cache`: for so long one answer to GET without
@@ -40,6 +42,7 @@ class Route(Matched, Balanced):
     """
 
     next_upstream: tuple[Literal["error", "timeout", "http_5xx"], ...] = ()
+    resilience: Resilience = Resilience()
     health: Health | None = None
     sticky: Sticky | None = None
     http: HttpVersion = "1.1"
