@@ -100,6 +100,10 @@ class _Gated(Exchange):
     def begun(self, value: bool) -> None:
         self._inner.begun = value
 
+    @property
+    def has_body(self) -> bool:
+        return self._inner.has_body
+
     def body(self) -> AsyncIterator[bytes]:
         return self._body()
 
