@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netlab.errors import LocalProtocolError, RemoteProtocolError
@@ -190,6 +190,8 @@ class _Server:
     def _encode(self, query: Message, response: Message, flow: Flow) -> bytes:
         limit = query.udp_limit if flow.protocol == "udp" else _DATAGRAM
         try:
+            if _refers(response) and len(encode(response)) > limit:
+                response = replace(response, truncated=True)  # else glue would be missed (RFC 9471)
             return encode(response, limit)
         except LocalProtocolError as error:
             self._ctx.emit("error", flow, cause=str(error))
@@ -199,3 +201,8 @@ class _Server:
         asked = query.question
         name, type_ = (asked.name, asked.type) if asked else ("", "")
         self._ctx.emit(event, flow, side="server", qname=name, qtype=type_, **data)
+
+
+def _refers(response: Message) -> bool:
+    """Whether it is a referral: servers of a zone below, and their addresses."""
+    return bool(response.additional) and not response.answers and not response.authoritative

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ ZONE = Zone(
         Record(name="@", type="NS", data="ns"),
         Record(name="ns", type="A", data=AT),
         Record(name="www", type="A", data="192.0.2.1"),
+        *(Record(name="cut", type="NS", data=f"ns{number}.cut") for number in range(13)),
+        *(Record(name=f"ns{number}.cut", type="A", data=f"192.0.2.{number}") for number in range(13)),
+        *(Record(name=f"ns{number}.cut", type="AAAA", data=f"2001:db8::{number}") for number in range(13)),
         *(Record(name="big", type="TXT", data=f'"{number:0200}"') for number in range(12)),
     ),
 )
@@ -70,6 +74,21 @@ def test_udp_answers_are_no_longer_than_the_asker_takes(
 def _frame(sock: socket.socket) -> bytes:
     with sock.makefile("rb") as stream:
         return stream.read(struct.unpack("!H", stream.read(2))[0])
+
+
+def test_a_referral_without_room_for_its_glue_is_truncated(tmp_path: Path) -> None:  # RFC 9471
+    async def work(_: Running) -> None:
+        query = Message(7, Question("www.cut.example.com"))
+        small, large = [
+            decode(data)
+            for data in await asyncio.to_thread(
+                udp, encode(query), encode(replace(query, id=8, edns_bytes=1232)), replies=2
+            )
+        ]
+        assert (small.truncated, large.truncated) == (True, False)
+        assert len(large.additional) == 26
+
+    served(tmp_path, work)
 
 
 def test_header_and_refusals_on_the_wire(tmp_path: Path) -> None:
