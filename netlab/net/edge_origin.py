@@ -12,6 +12,8 @@ from netlab.net.exchange import Exchange
 from netlab.net.http_gateway import forwarded_head
 from netlab.net.http_tunnel import pass_tunnel
 from netlab.net.pool import ConnectionPool
+from netlab.net.replay import Replayable
+from netlab.net.resilient import Call, Resilient
 from netlab.net.sockets import address_port
 from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
 from netlab.policy.cache import Miss, Revalidate
@@ -32,6 +34,7 @@ _UNKEYED = (
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "request-timeout",
 )
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _SHIELD_CONNECT_S = 2.0  # for a connection to the shield, before the origin is asked instead
@@ -45,6 +48,8 @@ class Origin:
         self._ctx = ctx
         self._trusted = spec.trusted
         self._pool = ConnectionPool(ctx, spec.pool)
+        self._resilient = Resilient(ctx, spec.resilience)
+        self._name = spec.origin
         self._origin = _target(spec, spec.origin, spec.origin_name)
         self._shield = _target(spec, spec.shield, spec.names[0]) if spec.shield else None
         self._shield_back_at = 0.0
@@ -72,6 +77,16 @@ class Origin:
     @asynccontextmanager
     async def exchange(self, request: Outgoing) -> AsyncIterator[Response]:
         """Entered when the response's head is there. Raises UpstreamError."""
+        body = Replayable(request.body) if request.body is not None else None
+        call = Call(request.head, (self._name,), body)
+        async with self._resilient.exchange(
+            call, lambda attempt: self._sent(attempt.outgoing(request, body))
+        ) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _sent(self, request: Outgoing) -> AsyncIterator[Response]:
+        """One attempt."""
         async with AsyncExitStack() as stack:
             response = await self._from_shield(stack, request) if self._shield_is_there() else None
             if response is None:
@@ -119,4 +134,5 @@ def _refused(response: Response) -> int:
 
 
 def _target(spec: CdnSpec, upstream: str, name: str) -> Target:
-    return Target(*address_port(upstream), TlsClient(), name, (spec.origin_http,))
+    connect_s = spec.resilience.timeouts.connect_ns / 1e9
+    return Target(*address_port(upstream), TlsClient(), name, (spec.origin_http,), connect_s)

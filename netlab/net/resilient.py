@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from netlab.model.roles import Hedge, Resilience
@@ -18,7 +18,7 @@ from netlab.net.context import RoleContext
 from netlab.net.guards import Guards, RefusedHereError
 from netlab.net.held import Held
 from netlab.net.replay import Replayable
-from netlab.net.upstream import Response, UpstreamError
+from netlab.net.upstream import Outgoing, Response, UpstreamError
 from netlab.policy import deadline
 from netlab.policy.reconnect import retry_after
 from netlab.policy.retry import IDEMPOTENT, Failure, GiveUp, Retries, of_status, repeatable
@@ -60,6 +60,11 @@ class Attempt:
     upstream: str
     head: RequestHead
     read_s: float
+
+    def outgoing(self, request: Outgoing, body: Replayable | None) -> Outgoing:
+        """The request as it goes this time; `body`: what is kept of its body."""
+        parts = body.parts() if body is not None else None
+        return replace(request, head=self.head, body=parts, timeout_s=self.read_s)
 
 
 Send = Callable[[Attempt], AbstractAsyncContextManager[Response]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 
 from netlab.model.roles import ProxySpec, Route
 from netlab.net.admission import Admission, Refusal
@@ -233,8 +232,7 @@ class _Proxy:
 
         @asynccontextmanager
         async def send(attempt: Attempt) -> AsyncIterator[Response]:
-            parts = body.parts() if body is not None else None
-            sent = replace(request, head=attempt.head, body=parts, timeout_s=attempt.read_s)
+            sent = attempt.outgoing(request, body)
             with self._asking(visit, upstreams, attempt.upstream) as target:
                 async with self._pool.exchange(target, sent) as response:
                     yield response

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, WithJso
 
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.limits import RateLimit
+from netlab.model.roles.resilience import Resilience
 from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import Pool, TlsServer
 from netlab.model.units import DurationNs, size_bytes
@@ -101,8 +102,8 @@ class CdnSpec(Spec):
     `Soft-Purge: 1` it becomes stale and is not dropped. `stale_if_error`: for how long what is stale is
     used while the origin fails, where responses don't say (RFC 5861). `negative`: for
     how long it is believed that there is nothing (404, 405, 410, 414, 501), where responses don't say.
-    `compress`: text goes out in gzip to
-    who wants it.
+    `compress`: text goes out in gzip to who wants it. `resilience`: timeouts, retries and more towards the
+    origin, and the shield before it.
 
     `rate_limits`, `bots`, `functions`: what a request meets before the cache, in this order.
     """
@@ -125,6 +126,7 @@ class CdnSpec(Spec):
     purge: tuple[NetworkText, ...] = ()
     stale_if_error_ns: DurationNs = Field(0, alias="stale_if_error")
     negative_ns: DurationNs = Field(0, alias="negative")
+    resilience: Resilience = Resilience()
     compress: StrictBool = False
     rate_limits: tuple[RateLimit, ...] = ()
     bots: Bots | None = None
