@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -169,6 +170,19 @@ def test_more_packets_than_are_held_are_put_in_order(tmp_path: Path) -> None:
     summary = assemble(tmp_path, stats, "", {}, {})
     found = [frame.time_ns for frame in frames(summary.files[0].read_bytes())]
     assert found == list(range(24_000))
+
+
+def test_memory_does_not_grow_with_the_capture(tmp_path: Path) -> None:
+    peaks = []
+    for count in (3_000, 24_000):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        stats = [record(directory, node, "eth0", [(at, bytes(60)) for at in range(count)]) for node in "ab"]
+        tracemalloc.start()
+        assert assemble(directory, stats, "", {}, {}).packets == 2 * count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0], peaks
 
 
 def test_a_comment_goes_into_both_files(tmp_path: Path) -> None:
