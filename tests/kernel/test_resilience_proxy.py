@@ -1,7 +1,8 @@
-"""A proxy's route with resilience: what its upstream gets, and what the client."""
+"""A proxy's route, and an edge, with resilience: what the upstream gets, and what the client."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import time
@@ -11,8 +12,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from netlab.model.roles import ProxySpec, Route
+from netlab.model.roles import ProxySpec, Resilience, Route
+from netlab.net.stream import Stream
 from tests.kernel.test_proxy_failover import AUTHORITY, upstream
+from tests.kit.edge import Edge, edge
 from tests.kit.role_process import RoleProcess, roles
 
 
@@ -103,3 +106,22 @@ def test_the_deadline_goes_on_shorter_and_is_kept(tmp_path: Path) -> None:
         assert ask(Request_Timeout="0") == 504
         assert len(got.requests) == 3, "what is too late already goes nowhere"
         role.wait_for("deadline-exceeded", 2)
+
+
+def test_an_edge_asks_a_failing_origin_again_for_all_who_wait(tmp_path: Path) -> None:
+    answers = [503, 503, 200]
+
+    async def script(head: str, stream: Stream) -> None:
+        assert "request-timeout" not in head.lower(), "one answer is for many: no client's deadline bounds it"
+        status = answers.pop(0)
+        said = f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nCache-Control: max-age=9\r\n\r\n"
+        await stream.write(said.encode())
+
+    async def work(made: Edge) -> None:
+        found = await asyncio.gather(*(made.ask("/a", "Request-Timeout: 1000") for _ in range(4)))
+        assert [one.status for one in found] == [200] * 4
+        assert len(made.asked) == 3, made.asked
+        assert len(made.role.events("request-retried")) == 2
+
+    retry = {"attempts": 3, "base": "10ms"}
+    edge(tmp_path, script, work, resilience=Resilience.model_validate({"retry": retry}))
