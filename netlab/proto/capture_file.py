@@ -8,13 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from mmap import mmap
+from mmap import MADV_DONTNEED, PAGESIZE, mmap
 from typing import NamedTuple
 
 from netlab.errors import CaptureError
 from netlab.proto import pcap, pcapng
 
 _PACKET = 6
+_IN_MEMORY = 32 << 20  # bytes of a mapped file that stay in memory behind the place that is read
 _head = struct.Struct("<IIIIIII")
 _length = struct.Struct("<I")
 
@@ -63,7 +64,19 @@ class CaptureFile:
         """
         self.interfaces.clear()
         self.secrets.clear()
-        return self._pcapng() if self.data[:4] == pcapng.MAGIC else self._pcap()
+        found = self._pcapng() if self.data[:4] == pcapng.MAGIC else self._pcap()
+        return found if isinstance(self.data, bytes) else self._forgetting(self.data, found)
+
+    @staticmethod
+    def _forgetting(data: mmap, found: Iterator[Place]) -> Iterator[Place]:
+        """Pages of the file that have been read would stay the process's memory for as long as there is room;
+        they are given back on the way, and come again from the page cache where they are wanted."""
+        kept = 0
+        for place in found:
+            if place.end - kept > _IN_MEMORY:
+                kept = place.start
+                data.madvise(MADV_DONTNEED, 0, kept & -PAGESIZE)
+            yield place
 
     def _pcap(self) -> Iterator[Place]:
         self.interfaces.append(Described("", pcap.header(self.data[:24], self.source).linktype))

@@ -246,6 +246,50 @@ def test_memory_does_not_grow_with_the_capture() -> None:
     assert grown < 150 * more + 200_000, (peaks, counts)
 
 
+_PEAK = """
+import re, sys
+from pathlib import Path
+from netlab.cli.app import main
+status = main(sys.argv[1:])
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
+print(int(peak[1]) * 1024, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("words", [("--filter", "udp"), ("--frame", "9000")])
+def test_a_file_larger_than_the_memory_that_it_may_take(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A mapped file's pages count as memory too, until they are given back."""
+    peaks = []
+    for packets in (1000, 9000):
+        file = tmp_path / f"{packets}.pcap"
+        _sparse(file, packets, 65_000)
+        argv = [sys.executable, "-c", _PEAK, "decode", str(file), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == (2 if words == ("--frame", "9000") and packets == 1000 else 0), done
+        peaks.append(int(done.stderr.splitlines()[-1]))
+        size = file.stat().st_size
+        file.unlink()
+    assert size > 500_000_000
+    assert peaks[1] < size / 3, (peaks, size)
+    assert peaks[1] - peaks[0] < size / 5, (peaks, size)
+
+
+def _sparse(file: Path, packets: int, size: int) -> None:
+    """Many connections; of most packets only the headers take room on the disk."""
+    with file.open("wb") as made:
+        made.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262_144, 1))
+        head = bytearray(segment(80, 40_000, 1, b""))
+        struct.pack_into(">H", head, 16, size - 14)
+        for number in range(packets):
+            struct.pack_into(">H", head, 36, 40_000 + number // 100)
+            struct.pack_into(">I", head, 38, 1 + number % 100 * (size - 54))
+            record = struct.pack("<IIII", number // 1000, number % 1000 * 1000, size, size) + head
+            made.write(record)
+            made.seek(size - len(head), os.SEEK_CUR)
+        made.truncate(made.tell())
+
+
 def _many(connections: int) -> bytes:
     """HTTP/1.1 in the clear, a response of 100 packets in each."""
     packets = []
