@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +11,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 
 from netlab.errors import RemoteProtocolError
@@ -206,3 +209,33 @@ def test_a_dead_ipv6_path_costs_a_quarter_of_a_second_once(tmp_path: Path) -> No
         assert second["head_ms"] / 1000 < ATTEMPT_DELAY_S
 
     resolving(tmp_path, work)
+
+
+@pytest.mark.needs("curl")
+def test_other_programs_ask_over_tls_and_https(tmp_path: Path) -> None:
+    """dnspython over TLS; curl over HTTPS, which gets the address of the page's host by it."""
+    trust = tmp_path / "trust.pem"
+    trust.write_text(AUTHORITY.root_pem)
+
+    def over_tls() -> list[str]:
+        context = ssl.create_default_context(cafile=str(trust))
+        query = dns.message.make_query("www.example.com", "A")
+        response = dns.query.tls(
+            query, RESOLVER_AT, timeout=10, ssl_context=context, server_hostname=RESOLVER_AT
+        )
+        return [rdata.to_text() for rdata in response.answer[0]]
+
+    def over_https(port: int) -> str:
+        url = f"https://{RESOLVER_AT}/dns-query"
+        page = f"http://both.example.com:{port}/page"
+        command = ("curl", "-sS4", "--cacert", str(trust), "--doh-url", url, page)
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+
+    async def work(made: Site, server: Running) -> None:
+        assert await asyncio.to_thread(over_tls) == ["192.0.2.1"]
+        port = await made.listen()
+        assert await asyncio.to_thread(over_https, port) == "/page"
+        asked = [one for one in server.events("dns-query") if one["qname"] == "both.example.com"]
+        assert [one["flow"][2] for one in asked if one["side"] == "server"][:1] == [443]
+
+    resolving(tmp_path, work, dot=True, doh=True)
