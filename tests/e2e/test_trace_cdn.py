@@ -57,6 +57,11 @@ def test_a_disk_outlives_the_role_and_functions_come_from_beside_the_topology(la
     assert "fwd=uri-miss" in first.stdout, first
     refused = lab.netlab(*curl, "https://api.example.com/members/a")
     assert "HTTP/1.1 401" in refused.stdout, refused
+    curl2 = (*curl[:-2], "--http2", "-o-")
+    echoed = lab.netlab(*curl2, "-d", "hello", "https://api.example.com/echo")
+    assert "HTTP/2 200" in echoed.stdout, echoed
+    assert echoed.stdout.endswith("hello"), echoed
+    assert "HTTP/2 401" in lab.netlab(*curl2, "https://api.example.com/members/a").stdout
     killed = lab.netlab("fault", "kill", "edge-london", "--for", "200ms", "--lab", lab.name)
     assert killed.status == 0, killed
     poll_until(lambda: lab.netlab(*curl, url).status == 0, "the edge is back", timeout_s=20)
