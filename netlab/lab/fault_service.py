@@ -81,12 +81,15 @@ class FaultService:
             connection.on_close.append(lambda: self._end(entry, "abandoned"))
 
         def begun(error: NetlabError | None) -> None:
-            if error is not None:
-                self._entries.remove(entry)
-                connection.error(error)
+            if error is None:
+                self._begun(entry)
+                (connection.progress if hold else connection.ok)(entry.document())
                 return
-            self._begun(entry)
-            (connection.progress if hold else connection.ok)(entry.document())
+            self._entries.remove(entry)
+            if not hold:
+                connection.error(error)
+            for done in entry.waiting:  # one who holds it, and who has asked for its end meanwhile
+                done(error)
 
         try:
             entry.live.begin(others, begun)
