@@ -78,7 +78,7 @@ def test_no_targeted_field_raises(text: str) -> None:
 def test_the_targeted_field_counts_alone(told: dict[str, str], expected_s: float) -> None:
     head = ResponseHead(200, fields(**told))
     assert storable(get(), head)
-    assert lifetime(head, NOW) == expected_s
+    assert (lifetime(head, NOW) or 0.0) == expected_s
 
 
 def test_targeted_no_store_wins() -> None:
@@ -120,7 +120,7 @@ def test_a_year_of_two_digits_is_at_most_50_years_ahead() -> None:
     ("value", "age"), [("a=1, max-age=9", 9), ('x="max-age=9"', 0), ("max-age =9", 0), ("max-age= 9", 0)]
 )
 def test_only_a_well_formed_max_age_counts(value: str, age: int) -> None:
-    assert lifetime(ResponseHead(200, fields(cache_control=value)), NOW) == age
+    assert (lifetime(ResponseHead(200, fields(cache_control=value)), NOW) or 0.0) == age
     assert seconds("9" * 5000) == 2**31
 
 
