@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from netlab.decode.stream import Stream
@@ -23,21 +24,36 @@ class _Key(NamedTuple):
     opening: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """A connection as one interface saw it. `client` opened it; `up` is what it sent, `down` the answer, in
-    TCP; of UDP, whose payloads aren't one stream, both are empty."""
+    TCP, put together when they are first asked for; of UDP, whose payloads aren't one stream, both are
+    empty."""
 
     place: tuple[str, str]
     client: Socket
     server: Socket
     packets: tuple[Packet, ...]
-    up: Stream
-    down: Stream
 
     @property
     def node(self) -> str:
         return self.place[0]
+
+    @property
+    def up(self) -> Stream:
+        return self._streams[0]
+
+    @property
+    def down(self) -> Stream:
+        return self._streams[1]
+
+    @cached_property
+    def _streams(self) -> tuple[Stream, Stream]:
+        up, down = Stream(), Stream()
+        for packet in self.packets if self.packets[0].headers.protocol == "tcp" else ():
+            stream = up if packet.src == self.client else down
+            stream.add(packet.number, packet.headers.seq, packet.payload, packet.headers.flags)
+        return up, down
 
     def to_server(self, packet: Packet) -> bool:
         return packet.dst == self.server
@@ -170,11 +186,7 @@ def _leg(
 
 def _view(key: _Key, packets: list[Packet]) -> View:
     client, server = _ends(packets)
-    up, down = Stream(), Stream()
-    for packet in packets if packets[0].headers.protocol == "tcp" else ():
-        stream = up if packet.src == client else down
-        stream.add(packet.number, packet.headers.seq, packet.payload, packet.headers.flags)
-    return View(key.place, client, server, tuple(packets), up, down)
+    return View(key.place, client, server, tuple(packets))
 
 
 def _ends(packets: list[Packet]) -> tuple[Socket, Socket]:
