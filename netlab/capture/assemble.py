@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import IO, NamedTuple
 
 from netlab.capture.files import DIRECTIONS, Counts, Direction, Piece, allow_descriptors, pieces, raw, stem
-from netlab.errors import CaptureError
+from netlab.errors import CaptureError, HostError
 from netlab.proto import pcap, pcapng
 
 _WRITE_BUFFER = 256 * 1024
@@ -154,7 +154,7 @@ def assemble(
     `comment`: what is to be said of a packet, from its interface's number and its data. `started_ns`: of
     the capture, to say how much of it a ring has given up.
     Times are to the nanosecond; packets of one time keep the order of `stats`. Raises CaptureError where
-    a pcap file is missing or damaged, or the disk is full; the pcap files stay then.
+    a pcap file is missing or damaged, HostError where the disk is full; the pcap files stay then.
     """
     allow_descriptors(len(stats) * _DESCRIPTORS_EACH)
     interfaces = [_Interface(number, counts, directory) for number, counts in enumerate(stats)]
@@ -171,7 +171,7 @@ def assemble(
         if not isinstance(error, OSError):
             raise
         cause = f"{directory}: the pcapng files can't be written: {error.strerror}"
-        raise CaptureError(cause, f"the pcap files are there: {directory}/*.pcap") from error
+        raise HostError(cause, f"the pcap files are there: {directory}/*.pcap") from error
     for one in interfaces:
         one.remove()
     packets = sum(one.packets for one in kept)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from netlab.decode.frame import frames
+from netlab.errors import CaptureError
 from netlab.lab.client import LabClient
 from netlab.proto import pcapng
 from tests.e2e.conftest import Done, Lab
@@ -198,3 +201,28 @@ def test_results_belong_to_the_user_that_called_sudo(
     owners = {path: (path.stat().st_uid, path.stat().st_gid) for path in (out.parent, out, *out.rglob("*"))}
     assert set(owners.values()) == {(1234, 1235)}, owners
     assert out / "hops" / "b.eth0.pcapng" in owners
+
+
+def test_a_full_disk_is_told_and_the_pcap_files_can_be_read(pair: Lab, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)], check=True)
+    try:
+        out = disk / "seen"
+        assert capture(pair, "start", "--on", "a", "--filter", "icmp", "--out", str(out)).status == 0
+        flood = ("ping", "-c", "600", "-i", "0.002", "-s", "1000", "-q", "10.77.0.2")
+        assert pair.netlab("exec", "a", "--lab", pair.name, "--", *flood).status == 0
+        stopped = capture(pair, "stop")
+        assert stopped.status == 3, stopped
+        assert "No space left on device" in stopped.stderr, stopped
+        assert f"the pcap files are there: {out}/*.pcap" in stopped.stderr, stopped
+        assert not list(out.rglob("*.pcapng")), "nothing that is half written"
+        whole = 0
+        for path in out.glob("*.pcap"):
+            with suppress(CaptureError):
+                for _ in frames(path.read_bytes(), path.name):
+                    whole += 1
+        assert 300 < whole < 600, whole
+        assert capture(pair, "list", "--json").json() == {"captures": []}
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

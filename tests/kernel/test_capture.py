@@ -22,7 +22,7 @@ from netlab.capture.recorder import Target, serve
 from netlab.decode.frame import frames, headers, identity
 from netlab.decode.stream import Stream
 from netlab.decode.tls import KeyLog, decrypt
-from netlab.errors import CaptureError
+from netlab.errors import HostError
 from netlab.fabric.enter import mount
 from netlab.fabric.kernel import Kernel
 from netlab.plan.ops import (
@@ -319,7 +319,7 @@ def test_a_full_disk_is_told_and_what_was_written_can_be_read(kernel: Kernel, tm
     assert heard["error"]["kind"] == "HostError"
     assert "the packets could not all be written" in heard["error"]["cause"], heard
     stats = salvage(disk, [("a0", "eth0")])
-    with pytest.raises(CaptureError, match="No space left"):
+    with pytest.raises(HostError, match="No space left"):
         assemble(disk, stats, "", {}, {})
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
