@@ -61,6 +61,7 @@ class DiskStore:
         self._by_key: dict[Key, dict[Variant, None]] = {}
         self._size = 0
         self._waiting = 0
+        self._reading: dict[Variant, asyncio.Task[Stored | None]] = {}
         self._thread = ThreadPoolExecutor(1, "disk")
 
     async def open(self) -> None:
@@ -92,7 +93,15 @@ class DiskStore:
         return [variant for variant in here if variant not in set(known)] if here else []
 
     async def load(self, variant: Variant) -> Stored | None:
-        """None where it is damaged, which drops it, or has been dropped or replaced meanwhile."""
+        """None where it is damaged, which drops it, or has been dropped or replaced meanwhile. Who asks while
+        it is being read waits for the same reading."""
+        reading = self._reading.get(variant)
+        if reading is None:
+            reading = self._reading[variant] = self._ctx.tasks.create_task(self._load(variant))
+            reading.add_done_callback(lambda _: self._reading.pop(variant, None))
+        return await asyncio.shield(reading)
+
+    async def _load(self, variant: Variant) -> Stored | None:
         file = self._files.get(variant)
         if file is None:
             return None

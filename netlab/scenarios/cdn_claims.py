@@ -177,6 +177,17 @@ def _offload(talk: Talk) -> Finding | None:
     return Finding(words, band(share, *_OFFLOAD), _frames(talk, asked[0].name, asked[-1].name))
 
 
+def _near(talk: Talk) -> Finding | None:
+    asked = [(edge, one.name) for node, edge in EDGES.items() for one in talk.group(f"zipf-{node}")]
+    if not asked or any(edge not in talk.caches for edge, _ in asked):
+        return None
+    answered = [(edge, talk.edge(name)) for edge, name in asked]
+    near = sum(found is not None and found.node == edge for edge, found in answered)
+    words = f"{near} of {len(asked)} requests from London and Tokyo were answered by the edge of the place"
+    verdict = Verdict.HOLDS if near == len(asked) else Verdict.PARTLY if near else Verdict.REFUTED
+    return Finding(words, verdict, _frames(talk, asked[0][1], asked[-1][1]))
+
+
 def _warm(talk: Talk) -> Finding | None:
     caches = [talk.caches[node] for node in EDGES.values() if node in talk.caches]
     sent = sum(one.sent_on for one in caches)
@@ -217,6 +228,13 @@ _RULES = (
         "cdn-shield", "8.3", "a shield reduces the requests to the origin", "the origin is not asked", _shield
     ),
     _Rule("cdn-offload", "8.3", "80 to 95% of requests are served from the edge", "80–95%", _offload),
+    _Rule(
+        "cdn-near-edge",
+        "1.2",
+        "edges in many locations; each user is answered by a near one",
+        "by the edge of the place",
+        _near,
+    ),
     _Rule(
         "cdn-warm-origin",
         "8.3",

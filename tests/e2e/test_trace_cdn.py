@@ -28,6 +28,7 @@ def test_what_a_cdn_saves(tmp_path: Path) -> None:
             "cdn-shield",
             "cdn-offload",
             "cdn-warm-origin",
+            "cdn-near-edge",
         ):
             assert told[name] == "holds", (name, found["claims"])
         assert told["cdn-latency"] in {"holds", "partly"}, found["claims"]

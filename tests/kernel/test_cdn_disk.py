@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from netlab.model.roles.cdn import Disk
+from netlab.net import disk_store
 from netlab.net.stream import Stream
 from tests.kit.edge import PORT, Edge, edge, http
 from tests.kit.role_process import RoleProcess
@@ -58,6 +60,28 @@ def test_what_was_stored_is_a_hit_after_a_restart(tmp_path: Path) -> None:
             assert len(found.body) > len(BIG)
         assert "vary-miss" in (await made.ask("/a", "Accept-Language: fr")).cache
         assert len(made.asked) == 1, made.asked
+
+    disk = Disk(bytes="1mb")
+    edge(tmp_path, script, work, disk=disk)
+    edge(next_run(tmp_path), script, again, disk=disk)
+
+
+def test_many_who_ask_at_once_are_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> bytes:
+        read.append(path)
+        time.sleep(0.1)
+        return path.read_bytes()
+
+    async def work(made: Edge) -> None:
+        await made.ask("/a")
+
+    async def again(made: Edge) -> None:
+        monkeypatch.setattr(disk_store, "_read", counted)
+        answers = await asyncio.gather(*(made.ask("/a") for _ in range(8)))
+        assert all("hit" in one.cache and one.body.endswith(BIG) for one in answers)
+        assert len(read) == 1, read
 
     disk = Disk(bytes="1mb")
     edge(tmp_path, script, work, disk=disk)
