@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from netlab.model.roles import AppSpec, Pool, Resilience
 from netlab.scenarios.bench import Bench
@@ -36,13 +37,13 @@ from netlab.trace.recording import Recording
 from netlab.trace.table import Row, Table
 
 JITTERS = {"none": "none", "added": "added, as the guide has it", "full": "full"}
-CLIENTS = 100  # each with a connection and a back-off of its own, in one process
-STEP_MS = 200  # the guide's waits are 1, 2, 4, 8 s; here a fifth
-OUTAGE_S = 1.0
+CLIENTS = 60  # each with a connection and a back-off of its own, in one process
+STEP_MS = 300  # the guide's waits are 1, 2, 4, 8 s
+OUTAGE_S = 1.5  # after three rounds of attempts
 OUT_PORT = 9000  # of a service that is not there during the outage
 WINDOW_MS = 100
 CALLS, BUDGET, RESERVE, ATTEMPTS = 60, 20, 5, 4
-_BACKOFF = {"base": f"{STEP_MS}ms", "cap": "1600ms", "spread": f"{STEP_MS}ms"}
+_BACKOFF = {"base": f"{STEP_MS}ms", "cap": f"{8 * STEP_MS}ms", "spread": f"{STEP_MS}ms"}
 _ANY = {"budget": "100%", "reserve": 10_000}  # bounds nothing
 
 
@@ -54,8 +55,8 @@ def stimulus(bench: Bench) -> None:
         _herd(bench, host, jitter)
     bench.say("orders that are answered late, without a key and with one")
     with bench.serving(SERVER, AppSpec(listen=OUT_PORT)):
-        _orders(bench, "order", f"http://{host}:{OUT_PORT}/orders?ms=600")
-    _orders(bench, "spread", f"http://{host}:{PORT}/orders?ms=600")
+        _orders(bench, "order", f"http://{host}:{OUT_PORT}/orders?ms=400")
+    _orders(bench, "spread", f"http://{host}:{PORT}/orders?ms=400")
     bench.say(f"{CALLS} calls that fail, {ATTEMPTS} attempts each, with a retry budget and without")
     for name, bounds in (("bounded", {"budget": f"{BUDGET}%", "reserve": RESERVE}), ("unbounded", _ANY)):
         retry = {"attempts": ATTEMPTS, "base": "50ms", "cap": "100ms", **bounds}
@@ -89,7 +90,7 @@ def _herd(bench: Bench, host: str, jitter: str) -> None:
 def _orders(bench: Bench, name: str, url: str) -> None:
     """One without a key, one with, and one after them, which is answered at once."""
     policy: Resilience = resilience(
-        timeouts={"read": "300ms"}, retry={"attempts": 4, "jitter": "none", "base": "200ms", **_ANY}
+        timeouts={"read": "200ms"}, retry={"attempts": 4, "jitter": "none", "base": "200ms", **_ANY}
     )
     plain = requests(f"{name} plain", 1, url, http="1.1", method="POST", body="tea", fresh=True)
     key = {"Idempotency-Key": f'"{bench.traced(plain)[0].traceparent}"'}
@@ -99,7 +100,7 @@ def _orders(bench: Bench, name: str, url: str) -> None:
     )
     with bench.asking(CLIENT, [*plain, *keyed, *after], may_fail=True, resilience=policy):
         pass
-    time.sleep(0.5)  # until the app has answered those whom nobody waits for
+    time.sleep(0.3)  # until the app has answered those whom nobody waits for
 
 
 # What the packets say.
@@ -109,14 +110,14 @@ def _orders(bench: Bench, name: str, url: str) -> None:
 class Herd:
     """Attempts to connect, as the server's interface saw them. `peak`: the most retries within WINDOW_MS;
     `back_ms`: when the service was there again, after the first attempt of all; `burst`: the most attempts
-    within WINDOW_MS from then on. `waves_ms`: when waves began; `all_ms`: when the last one was served."""
+    within WINDOW_MS from then on. `rounds_ms`: see _rounds; `all_ms`: when the last one was served."""
 
     jitter: str
     attempts: int
     peak: int
     back_ms: float
     burst: int
-    waves_ms: tuple[float, ...]
+    rounds_ms: tuple[float, ...]
     all_ms: float | None
     frames: tuple[int, ...]
 
@@ -172,18 +173,18 @@ def _herd_seen(talk: _Talk, jitter: str) -> Herd | None:
         max(windows(times[CLIENTS:], width))[0],  # each client's first attempt is long before any second
         (back_ns - times[0]) / 1e6,
         burst,
-        tuple(_waves(times)),
+        tuple(_rounds(times)),
         None if last is None else (last - times[0]) / 1e6,
         tuple(one.number for one in syns[index : index + burst]),
     )
 
 
-def _waves(times: Sequence[int]) -> Iterator[float]:
-    """When waves of attempts begin that silence of a third of a step divides, in ms from the first."""
-    yield 0.0
-    for before, after in pairwise(times):
-        if after - before > STEP_MS * 1_000_000 / 3:
-            yield (after - times[0]) / 1e6
+def _rounds(times: Sequence[int]) -> Iterator[float]:
+    """The middle of each CLIENTS attempts, in ms from that of the first ones: without jitter, of a wave."""
+    rounds = [times[start : start + CLIENTS] for start in range(0, len(times), CLIENTS)]
+    for one in rounds:
+        if len(one) == CLIENTS:
+            yield (median(one) - median(rounds[0])) / 1e6
 
 
 def _acted(talk: _Talk) -> dict[str, list[Sent]]:
@@ -207,7 +208,7 @@ def _acted(talk: _Talk) -> dict[str, list[Sent]]:
 def _herd_table(herds: Mapping[str, Herd]) -> Table:
     return Table(
         f"{CLIENTS} clients that lost a service for {OUTAGE_S:g} s; waits of {STEP_MS} ms × 2ⁿ",
-        ("jitter", "attempts", "most retries", "back at, ms", "most then", "waves at, ms", "all served, ms"),
+        ("jitter", "attempts", "most retries", "back at, ms", "most then", "rounds at, ms", "all served, ms"),
         tuple(
             Row(
                 (
@@ -216,7 +217,7 @@ def _herd_table(herds: Mapping[str, Herd]) -> Table:
                     one.peak,
                     round(one.back_ms),
                     one.burst,
-                    ", ".join(f"{at:.0f}" for at in one.waves_ms[:4]),
+                    ", ".join(f"{at:.0f}" for at in one.rounds_ms[:4]),
                     None if one.all_ms is None else round(one.all_ms),
                 ),
                 one.frames[:3],
@@ -225,7 +226,7 @@ def _herd_table(herds: Mapping[str, Herd]) -> Table:
         ),
         (
             f"attempts: SYNs at the server. most: within {WINDOW_MS} ms; then: when the service is back.",
-            "waves: what a third of a step without any attempt divides.",
+            f"rounds: the middle of each {CLIENTS} attempts; without jitter each client has one in each.",
         ),
     )
 
@@ -246,7 +247,7 @@ def _order_table(orders: Sequence[Sent], acted: Mapping[str, Sequence[Sent]]) ->
             row = (title, len(mine), statuses, len(acted.get(group, ())))
             rows.append(Row(row, tuple(one.span.asked.frame for one in mine)))
     return Table(
-        "POST /orders, answered after 600 ms; 300 ms are waited for each attempt",
+        "POST /orders, answered after 400 ms; 200 ms are waited for each attempt",
         ("order", "sent", "answers", "orders made"),
         tuple(rows),
         (
@@ -338,16 +339,14 @@ def _claims(
 
 
 def _doubling(herds: Mapping[str, Herd]) -> Finding | None:
-    """From wave to wave it takes the wait and a round trip, which is always the same."""
+    """From round to round it takes the wait and a round trip, which is always the same."""
     herd = herds.get("none")
-    if herd is None or len(herd.waves_ms) < 4:
+    if herd is None or len(herd.rounds_ms) < 4:
         return None
-    gaps = [after - before for before, after in pairwise(herd.waves_ms[:4])]
+    gaps = [after - before for before, after in pairwise(herd.rounds_ms[:4])]
     longer = [gap - gaps[0] for gap in gaps[1:]]
-    words = (
-        f"without jitter {', '.join(f'{gap:.0f}' for gap in gaps)} ms from wave to wave, of {STEP_MS} ms × 2ⁿ"
-    )
-    near = all(abs(more - STEP_MS * (2**n - 1)) < STEP_MS / 4 for n, more in enumerate(longer, 1))
+    words = f"{', '.join(f'{gap:.0f}' for gap in gaps)} ms from round to round, of {STEP_MS} ms × 2ⁿ"
+    near = all(abs(more - STEP_MS * (2**n - 1)) < STEP_MS / 2 for n, more in enumerate(longer, 1))
     return Finding(words, Verdict.HOLDS if near else Verdict.REFUTED, {"none": herd.frames[:3]})
 
 

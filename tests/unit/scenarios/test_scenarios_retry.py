@@ -15,8 +15,8 @@ from tests.kit.segments import Capture, phase
 HERE = (SERVER, PUBLIC)
 REPLAYED = "Idempotent-Replayed: true\r\n"
 Waves = tuple[tuple[float, float], ...]  # when a wave of retries begins, and how long it is, in ms
-NARROW: Waves = ((250, 50), (690, 50), (1530, 50))
-WIDE: Waves = ((200, 200), (500, 400), (1000, 1600))
+NARROW: Waves = ((340, 50), (980, 50), (2220, 50))
+WIDE: Waves = ((300, 300), (700, 600), (1400, 2400))
 
 
 class Made:
@@ -73,7 +73,7 @@ def test_a_herd_without_jitter_and_the_same_clients_with_it() -> None:
     made = Made()
     made.herd("none", NARROW)
     made.herd("full", WIDE)
-    made.herd("added", ((250, 100), (690, 200), (1530, 160)))
+    made.herd("added", ((340, 100), (980, 200), (2220, 160)))
     found = made.claims()
     assert found["exponential-backoff"].verdict is Verdict.HOLDS, found["exponential-backoff"]
     assert found["full-jitter"].verdict is Verdict.HOLDS, found["full-jitter"]
@@ -83,7 +83,7 @@ def test_a_herd_without_jitter_and_the_same_clients_with_it() -> None:
 
 def test_waves_that_do_not_double_and_jitter_that_does_nothing() -> None:
     made = Made()
-    made.herd("none", ((250, 50), (500, 50), (750, 50)))
+    made.herd("none", ((340, 50), (680, 50), (1020, 50)))
     made.herd("full", NARROW)
     found = made.claims()
     assert found["exponential-backoff"].verdict is Verdict.REFUTED, found["exponential-backoff"]
