@@ -61,6 +61,7 @@ class DiskStore:
         self._by_key: dict[Key, dict[Variant, None]] = {}
         self._size = 0
         self._waiting = 0
+        self._closed = False
         self._reading: dict[Variant, asyncio.Task[Stored | None]] = {}
         self._thread = ThreadPoolExecutor(1, "disk")
 
@@ -73,13 +74,14 @@ class DiskStore:
             self._ctx.emit("store-damaged", file=name, cause=cause)
 
     async def close(self) -> None:
-        """Returns when all is written."""
+        """Returns when all is written; what changes after it is for the memory alone."""
+        self._closed = True
         await self._do(lambda: None)
         self._thread.shutdown()
 
     def follow(self, changes: Iterable[Change]) -> None:
         """Do to the files what was done to the cache."""
-        for change in changes:
+        for change in () if self._closed else changes:
             if isinstance(change, Kept):
                 self._save(change.variant, change.entry)
             elif isinstance(change, Dropped):
