@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from netlab.policy.dns_denial import denies_closer, denies_name, denies_type
@@ -17,6 +18,8 @@ from netlab.proto.dns_names import ROOT, ancestors, fold, is_within
 
 _T = TypeVar("_T")
 Steps = Generator[Any, Any, _T]
+# Of one record set, one zone, and one answer: each costs a verification (CVE-2023-50387, KeyTrap).
+SIGNATURE_LIMIT, KEY_LIMIT, GAP_LIMIT = 4, 8, 8
 Ask = Callable[[Question], Steps[Answer | Alias | Negative | None]]  # unjudged
 
 
@@ -90,11 +93,11 @@ class Validator:
     def _gaps(self, evidence: Iterable[ResourceRecord], standing: Secure) -> tuple[Gap, ...]:
         """The denials that the zone has signed."""
         records = tuple(evidence)
+        denials = islice((one for one in records if one.type == "NSEC"), GAP_LIMIT)
         return tuple(
             Gap.of(one)
-            for one in records
-            if one.type == "NSEC"
-            and any(
+            for one in denials
+            if any(
                 signature(rrsig).signer == standing.zone
                 and is_signed_by([one], rrsig, standing.keys, self.now())
                 for rrsig in _signatures(records, one.name, "NSEC")
@@ -112,6 +115,8 @@ class Validator:
                 standing = yield from self._entered(below, outcome, standing)
             elif isinstance(outcome, Negative) and self._leaves(below, outcome, standing):
                 return None
+            elif isinstance(outcome, Negative) and outcome.rcode == "NXDOMAIN":
+                break  # nor is there anything below it (RFC 8020)
         return standing
 
     def _entered(self, zone: str, outcome: Answer, parent: Secure) -> Steps[Secure]:
@@ -121,6 +126,8 @@ class Validator:
             raise BogusError(f"the DS of {zone} is not signed by {parent.zone}")
         found = yield from self.ask(Question(zone, "DNSKEY"))
         keys = tuple(one for one in found.records if one.type == "DNSKEY") if found is not None else ()
+        if len(keys) > KEY_LIMIT:
+            raise BogusError(f"{zone} has more than {KEY_LIMIT} keys")
         key = matching_key(digests, keys)
         if found is None or key is None or not self._by(Secure(zone, (key,)), keys, found.evidence):
             raise BogusError(f"the keys of {zone} are not proved by its DS")
@@ -158,8 +165,9 @@ def _own(records: Iterable[ResourceRecord]) -> list[ResourceRecord]:
 
 
 def _signatures(evidence: Iterable[ResourceRecord], owner: str, type_: str) -> list[ResourceRecord]:
-    return [
+    found = (
         one
         for one in evidence
         if one.type == "RRSIG" and fold(one.name) == fold(owner) and signature(one).covered == type_
-    ]
+    )
+    return list(islice(found, SIGNATURE_LIMIT))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from netlab.model.roles import Record, Zone
+from netlab.policy import dns_validation
 from netlab.policy.dns_denial import denies_closer, denies_name, denies_type
 from netlab.policy.dns_recursion import FAILURE_TTL_S, Done, Recursion
 from netlab.policy.dns_signing import Signing
 from netlab.policy.dns_zone import Authority
 from netlab.proto.dns import Message, Question, ResourceRecord, decode, encode
-from netlab.proto.dns_dnssec import Gap, dnskey, new_key, signature
+from netlab.proto.dns_dnssec import Gap, dnskey, is_signed_by, new_key, signature
 from netlab.proto.dns_edns import DNSSEC_BOGUS
 from tests.unit.policy.test_dns_recursion import COM_AT, EXAMPLE_AT, OTHER_AT, ROOT_AT, World
 
@@ -186,6 +189,34 @@ def test_what_was_changed_on_its_way_is_not_believed(change: Change, name: str) 
     assert not open_.result.authentic
     made.now += FAILURE_TTL_S
     assert resolve(made, name).result.rcode == "SERVFAIL", "what CD brought is not believed later"
+
+
+def test_work_for_one_answer_is_bounded() -> None:
+    """KeyTrap: signatures and keys without end, each of which must be tried."""
+    checked: list[ResourceRecord] = []
+
+    def flood(message: Message) -> Message:
+        good = [one for one in message.answers if one.type == "RRSIG"]
+        if not good or message.question is None or message.question.type != "A":
+            return message
+        told = " ".join(good[0].data.split()[:8])
+        bad = (
+            replace(good[0], data=f"{told} {b64encode(number.to_bytes(64)).decode()}")
+            for number in range(300)
+        )
+        others = tuple(one for one in message.answers if one.type != "RRSIG")
+        return replace(message, answers=(*others, *bad, *good))
+
+    def counted(records: Any, rrsig: ResourceRecord, keys: Any, now: float) -> bool:
+        checked.append(rrsig)
+        return is_signed_by(records, rrsig, keys, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dns_validation, "is_signed_by", counted)
+        done = resolve(world(flood), "api.example.com")
+    assert done.result.rcode == "SERVFAIL", "the right one is among too many"
+    of_answer = [one for one in checked if signature(one).covered == "A"]
+    assert 0 < len(of_answer) <= dns_validation.SIGNATURE_LIMIT
 
 
 def test_signatures_go_to_those_who_want_them() -> None:
