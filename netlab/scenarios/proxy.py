@@ -13,7 +13,17 @@ from netlab.scenarios.answers import refuse_failed
 from netlab.scenarios.bench import Bench
 from netlab.scenarios.measured import failures
 from netlab.scenarios.proxy_claims import BAD_TOKENS, SPOOFED, proxy_claims
-from netlab.scenarios.proxy_read import CLIENTS, INTERFACE, PROXY, WAY, Talk, answer, frames, read_talk
+from netlab.scenarios.proxy_read import (
+    CLIENTS,
+    INTERFACE,
+    MANY,
+    PROXY,
+    WAY,
+    Talk,
+    answer,
+    frames,
+    read_talk,
+)
 from netlab.scenarios.scenario import Scenario
 from netlab.trace.findings import Findings
 from netlab.trace.recording import Recording
@@ -51,6 +61,9 @@ def stimulus(bench: Bench) -> None:
     with bench.phase("limits"):
         bench.say(f"{LIMITED} requests at a route with a rate limit")
         _limits(bench)
+    with bench.phase("canary"):
+        bench.say(f"{len(MANY)} clients at a host of which a third go to another version")
+        _canary(bench)
     with bench.phase("firewall"):
         bench.say(f"{len(ATTACKS)} attacks, and {len(BENIGN)} texts that look like it")
         _firewall(bench)
@@ -85,6 +98,13 @@ def _limits(bench: Bench) -> None:
     refuse_failed(bench.ask(_OTHER, (_request(bench, "limit-other/1", "limited"),)))
 
 
+def _canary(bench: Bench) -> None:
+    for node in MANY:
+        if node in bench.topology.nodes:
+            asked = [_request(bench, f"canary/{node}/{number}", "canary") for number in (1, 2, 3)]
+            refuse_failed(bench.ask(node, asked))
+
+
 def _firewall(bench: Bench) -> None:
     texts = [("waf-attack", text) for text in ATTACKS.values()]
     texts += [("waf-benign", text) for text in BENIGN.values()]
@@ -100,7 +120,7 @@ def judge(read: Recording) -> Findings:
     return Findings(
         tuple(_tables(talk)),
         proxy_claims(talk, read.run.flaws),
-        failed=tuple(cause for node in CLIENTS for cause in failures(read, node)),
+        failed=tuple(cause for node in MANY for cause in failures(read, node)),
     )
 
 
@@ -146,6 +166,7 @@ def _decisions(talk: Talk) -> Table:
     groups = [("token-good", "a good token")]
     groups += [(f"token-{kind}", title) for kind, title in BAD_TOKENS.items()]
     groups += [("limit", "more than the quota"), ("limit-other", "another client there")]
+    groups += [("canary", "a host with a canary")]
     groups += [("waf-attack", "attacks"), ("waf-benign", "texts that look like it")]
     rows = []
     for prefix, title in groups:
@@ -171,9 +192,7 @@ SCENARIO = Scenario(
     http=("1.1", "2", "3"),
     single=("http",),
     interfaces=lambda topology: tuple(
-        f"{node}:{INTERFACE}"
-        for node in (*dict.fromkeys((*CLIENTS, *WAY)), *sorted(topology.nodes))
-        if node in topology.nodes and (node in (*CLIENTS, *WAY) or node.startswith("app-"))
+        f"{node}:{INTERFACE}" for node in topology.nodes if node in (*MANY, *WAY) or node.startswith("app-")
     ),
     topology="middle",
     needs={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from netlab.scenarios.proxy_read import Hop, Talk, answer, frames
@@ -55,6 +56,14 @@ def _claims(talk: Talk, flaws: Sequence[str]) -> Iterator[Claim]:
         "the proxy routes requests to different application servers",
         "members at app-3, others spread",
         _routed(talk),
+        flaws,
+    )
+    yield claim(
+        "proxy-canary",
+        "9.3",
+        "traffic is split between versions: canary deployments",
+        "a share of the clients, each in its arm",
+        _split(talk),
         flaws,
     )
     yield claim(
@@ -138,6 +147,24 @@ def _routed(talk: Talk) -> Finding | None:
     good = len(there) == 1 and bool(there[0]) and len(others) > 1
     verdict = Verdict.HOLDS if good else Verdict.REFUTED
     return Finding(told, verdict, {"members": frames(members[:2]), "others": frames(limited[:2])})
+
+
+def _split(talk: Talk) -> Finding | None:
+    """By client: which apps got its requests."""
+    group = talk.group("canary")
+    if not group or talk.unread:
+        return None
+    arms: dict[str, set[str]] = defaultdict(set)
+    for one in group:
+        arms[one.name.split("/")[1]].add(talk.app_of(one))
+    steady = [found for found in arms.values() if len(found) == 1]
+    used = Counter(app for found in steady for app in found if app)
+    told = f"{len(steady)} of {len(arms)} clients stayed at one app: "
+    told += ", ".join(f"{count} at {app}" for app, count in sorted(used.items())) or "at none"
+    split = len({talk.app_of(one) for one in group} - {""}) > 1
+    whole = split and len(steady) == len(arms) == sum(used.values())
+    verdict = Verdict.HOLDS if whole else Verdict.PARTLY if split else Verdict.REFUTED
+    return Finding(told, verdict, {"clients": frames(group)})
 
 
 def _refused(talk: Talk) -> Finding | None:

@@ -12,6 +12,7 @@ from netlab.trace.connection import Connection, Span, connections
 from netlab.trace.recording import Recording
 
 CLIENTS = ("client-a", "client-1", "client-2", "client-3")
+MANY = ("client-a", "client-c", "client-1", "client-2", "client-3", "client-4", "client-b")
 WAY = ("client-a", "edge-london", "shield", "proxy")
 PROXY = "proxy"
 INTERFACE = "eth0"
@@ -76,7 +77,8 @@ def apps(read: Recording) -> tuple[str, ...]:
 
 
 def read_talk(read: Recording) -> Talk:
-    told = [one for node in CLIENTS for one in asked(read, node, INTERFACE)]
+    nodes = [node for node in dict.fromkeys((*CLIENTS, *MANY)) if node in read.run.nodes]
+    told = [one for node in nodes for one in asked(read, node, INTERFACE)]
     here = {node: connections(read.frames_at(node, INTERFACE), read.keys) for node in apps(read)}
     at_app = {
         span.exchange.trace_id: (node, span)

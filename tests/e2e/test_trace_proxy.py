@@ -15,7 +15,7 @@ def test_what_a_proxy_does_before_an_app_sees_a_request(tmp_path: Path) -> None:
     for lab in a_lab(tmp_path):
         found = trace(lab, "proxy", topology="middle")
         assert set(verdicts(found).values()) == {"holds"}, found["claims"]
-        assert len(found["claims"]) == 7
+        assert len(found["claims"]) == 8
         for one in found["claims"]:
             assert one["evidence"], one
         last = row(found, 0, sent_by="proxy")

@@ -103,6 +103,15 @@ def wall(blocked: int = 3, passed: int = 2) -> Story:
     return story
 
 
+def canary(*arms: str) -> Story:
+    """Each a client, and the numbers of the apps that its requests went to."""
+    story = Story()
+    for client, apps in enumerate(arms):
+        for number, app in enumerate(apps):
+            story.ask(f"canary/client-{client}/{number}", 200, f"app-{app}" if app != "-" else "")
+    return story
+
+
 def routed(*apps: str) -> Story:
     story = limits()
     for number, app in enumerate(apps):
@@ -122,6 +131,7 @@ def claim(talk: Talk, name: str) -> Claim:
         ("forwarded", Story()),
         ("trace", Story()),
         ("routing", routed("app-3", "app-3")),
+        ("canary", canary("11", "22", "11")),
         ("jwt", tokens()),
         ("rate-limit", limits()),
         ("waf", wall()),
@@ -140,6 +150,10 @@ def test_a_proxy_that_does_it(name: str, story: Story) -> None:
     [
         ("routing", routed("app-3", "app-1"), Verdict.REFUTED),
         ("routing", routed("", ""), Verdict.REFUTED),
+        ("canary", canary("12", "22", "11"), Verdict.PARTLY),
+        ("canary", canary("11", "2-", "11"), Verdict.PARTLY),
+        ("canary", canary("11", "11", "11"), Verdict.REFUTED),
+        ("canary", canary("--", "--"), Verdict.REFUTED),
         ("jwt", tokens(200, "app-3"), Verdict.REFUTED),
         ("jwt", tokens(403), Verdict.PARTLY),
         ("jwt", tokens(good=""), Verdict.REFUTED),
