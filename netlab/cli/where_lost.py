@@ -16,7 +16,8 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print data instead of text.")] = False,
 ) -> None:
     """Say where the packets of a run were lost: each is followed from interface to interface, across address
-    translation, and where it is not seen again, the link between has eaten it.
+    translation, and where it is not seen again, the link between has eaten it. Beside it, what the links' own
+    counters say: lost at random, or the queue was full.
 
     Exit codes: 0 done, whether packets were lost or not; 2 the directory can't be read.
     """
@@ -29,11 +30,15 @@ def command(
     joined = network(packets_of(read.frames))
     found = losses((*joined.legs, *joined.flows), joined.journeys, read.run)
     if json:
-        from netlab.report.document import loss_documents
+        from netlab.report.document import loss_documents, undelivered_documents
 
-        document = {"losses": loss_documents(found), "flaws": list(read.run.flaws)}
+        document = {
+            "losses": loss_documents(found),
+            "links": undelivered_documents(read.run),
+            "flaws": list(read.run.flaws),
+        }
         typer.echo(jsonlib.dumps(document, indent=2, ensure_ascii=False))
     else:
         from netlab.report.text import render_losses
 
-        typer.echo(render_losses(found, read.run.flaws, colour=in_colour()), nl=False)
+        typer.echo(render_losses(found, read.run, colour=in_colour()), nl=False)

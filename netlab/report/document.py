@@ -66,6 +66,11 @@ def loss_documents(found: Sequence[Lost]) -> list[dict[str, Any]]:
     ]
 
 
+def undelivered_documents(run: Run) -> list[dict[str, Any]]:
+    """By the links' own counters; `queue` None where `lost` has it too."""
+    return [{"from": end, "to": other, **drops.model_dump()} for end, other, drops in run.undelivered]
+
+
 def _measured(table: Table) -> dict[str, Any]:
     """Rows as objects: column ─► value, and the frames that prove it."""
     return {

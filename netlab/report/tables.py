@@ -212,6 +212,14 @@ def losses(found: Sequence[Lost]) -> Table:
     return made
 
 
+def undelivered(found: Iterable[tuple[str, str, RunDrops]]) -> Table:
+    made = _table(("sent by", 30, False), ("to", 30, False), ("link counts", 24, False))
+    made.padding = (0, 1, 0, 0)
+    for end, other, drops in found:
+        made.add_row(end, other, counted(drops))
+    return made
+
+
 def counted(drops: RunDrops | None) -> str:
     """What a link's counters say."""
     if drops is None:

@@ -32,15 +32,18 @@ def render_flows(found: Sequence[Flow], *, colour: bool = False) -> str:
     return _text(buffer)
 
 
-def render_losses(found: Sequence[Lost], flaws: Sequence[str], *, colour: bool = False) -> str:
-    """Where packets were lost."""
+def render_losses(found: Sequence[Lost], run: Run, *, colour: bool = False) -> str:
+    """Where packets were lost: by the packets, and by the links' own counters."""
     console, buffer = _console(colour)
     if found:
         console.print(tables.losses(found))
     else:
         console.print("every packet that was seen once was seen to the end of its way")
-    if flaws:
-        console.print(f"Not to be relied on: {' and '.join(flaws)}.")
+    if counted := run.undelivered:
+        console.print("\nFrames that links did not deliver in the run, by their own counters")
+        console.print(tables.undelivered(counted))
+    if run.flaws:
+        console.print(f"Not to be relied on: {' and '.join(run.flaws)}.")
     return _text(buffer)
 
 

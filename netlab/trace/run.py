@@ -114,6 +114,17 @@ class Run(_Part):
             found.append(f"the relay could not carry {self.relay.unable} frames")
         return tuple(found)
 
+    @property
+    def undelivered(self) -> tuple[tuple[str, str, RunDrops], ...]:
+        """What links did not deliver, by their counters: who sent it, who should have got it, how much."""
+        return tuple(
+            (end, link.other(end), drops)
+            for link in self.links
+            for end in link.ends
+            for drops in [link.dropped_from(end)]
+            if drops is not None and drops.count
+        )
+
     @classmethod
     def from_json(cls, text: str) -> Run:
         """Raises CaptureError, which says what is wrong with the document."""

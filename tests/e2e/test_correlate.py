@@ -36,6 +36,9 @@ def test_losses_are_on_the_line_that_loses(lossy: tuple[Lab, Path]) -> None:
     for one in found["losses"]:
         assert {one["after"], one["before"]} == {"transit-eu:atlantic", "transit-us:atlantic"}, found
     assert found["flaws"] == []
+    for one in found["losses"]:
+        assert one["lost"] <= one["counted"]["lost"], "the link counts all its frames"
+    assert {one["from"] for one in found["links"]} <= {"transit-eu:atlantic", "transit-us:atlantic"}, found
     text = lab.netlab("where-lost", str(folder))
     assert text.status == 0, text
 

@@ -183,11 +183,8 @@ def _table(table: Table) -> Markup:
 def _drops(run: Run) -> list[Markup]:
     """What the links' own counters say of the run."""
     rows = [
-        el("tr", *(el("td", said) for said in (f"{end} ─► {link.other(end)}", *_counted(drops))))
-        for link in run.links
-        for end in link.ends
-        for drops in [link.dropped_from(end)]
-        if drops is not None and drops.count
+        el("tr", *(el("td", said) for said in (f"{end} ─► {other}", *_counted(drops))))
+        for end, other, drops in run.undelivered
     ]
     titles = ("link", "lost at random", "found the queue full")
     return [_grid("Frames that links did not deliver, by their counters", titles, rows)] if rows else []

@@ -20,6 +20,7 @@ from netlab.trace.tcp_analysis import Sample, analyse
 
 _WIDTH, _HEIGHT, _POINTS = 440, 150, 500
 _SERIES = 3  # lines in one plot
+_KEY = 15  # the height of a line's name below it
 _LONG = 20_000  # packets of QUIC that are opened for plots alone
 Points = list[tuple[float, float]]
 
@@ -140,7 +141,7 @@ def _plot(title: str, series: dict[str, Points]) -> Markup:
     every = [point for points in series.values() for point in points]
     left, right = min((x for x, _ in every), default=0), max((x for x, _ in every), default=1)
     top = max((y for _, y in every), default=0) or 1
-    wide, high = _WIDTH - 60, _HEIGHT - 40
+    wide, high, height = _WIDTH - 60, _HEIGHT - 40, _HEIGHT
     parts: list[Markup] = [el("text", title, x=50, y=12, class_="plotname")]
     for share in (0, 0.5, 1):
         y = 20 + high * (1 - share)
@@ -162,7 +163,8 @@ def _plot(title: str, series: dict[str, Points]) -> Markup:
         )
         parts.append(el("polyline", points=path, class_=f"series s{number}"))
         if name:
-            parts.append(el("text", name, x=60, y=24 + 13 * number, class_=f"key k{number}"))
+            height += _KEY
+            parts.append(el("text", name, x=50, y=height - 6, class_=f"key k{number}"))
     if not every:
         parts.append(el("text", "nothing to show", x=150, y=80))
-    return el("svg", *parts, viewbox=f"0 0 {_WIDTH} {_HEIGHT}", class_="plot", role="img", aria_label=title)
+    return el("svg", *parts, viewbox=f"0 0 {_WIDTH} {height}", class_="plot", role="img", aria_label=title)

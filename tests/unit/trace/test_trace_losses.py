@@ -6,13 +6,16 @@ import pytest
 
 from netlab.decode.tls import KeyLog
 from netlab.errors import InputError
+from netlab.report.document import loss_documents, undelivered_documents
+from netlab.report.html import plots
+from netlab.report.text import render_losses
 from netlab.trace.flows import flows
 from netlab.trace.leg import Network, network
 from netlab.trace.load import Trace
 from netlab.trace.losses import losses
 from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
-from netlab.trace.run import RunLink
+from netlab.trace.run import RunDrops, RunLink
 from tests.kit.story import run, three
 from tests.kit.tcp_path import Loss, TcpPath
 
@@ -39,6 +42,25 @@ def test_each_loss_is_between_the_right_interfaces() -> None:
     assert lost.link == "server:eth0 ─ client:eth0"
     assert lost.sent > 40, lost.sent
     assert {packet.place for packet in lost.packets} == {("server", "eth0")}
+
+
+def test_the_links_own_counters_stand_beside_what_packets_show() -> None:
+    _, joined = over(lambda number, payload: number in (5, 9, 20) and bool(payload))
+    drops = RunDrops(), RunDrops(lost=0, queue=3)  # the server is the second end
+    link = LINKED.links[0].model_copy(update={"dropped": drops})
+    ran = LINKED.model_copy(update={"links": (link,)})
+    found = losses((*joined.legs, *joined.flows), joined.journeys, ran)
+    assert found[0].counted == drops[1]
+    shown = render_losses(found, ran)
+    assert "3 queue full" in shown
+    assert shown.count("server:eth0") == 2, "by packets, and by counters"
+    assert loss_documents(found)[0]["counted"] == {"lost": 0, "queue": 3}
+    told = {"from": "server:eth0", "to": "client:eth0", "lost": 0, "queue": 3}
+    assert undelivered_documents(ran) == [told]
+    ((name, points),) = plots.losses(joined.legs[0], joined, ran).items()
+    assert name == "after server:eth0: queue full"
+    assert points[-1][1] == 3.0
+    assert points == sorted(points)
 
 
 def test_without_loss_nothing_is_lost() -> None:
