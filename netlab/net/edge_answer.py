@@ -27,9 +27,13 @@ class EdgeAnswers:
 
     def __init__(self, ctx: RoleContext, spec: CdnSpec, store: EdgeStore) -> None:
         self._node = ctx.launch.node
-        self._compress = spec.compress
         self._store = store
         self._advertised = Advertised(spec.http, spec.hsts_s)
+        self.configure(spec)
+
+    def configure(self, spec: CdnSpec) -> None:
+        """Take what may change while the edge runs."""
+        self._compress = spec.compress
 
     async def say(self, exchange: Exchange, status: int, text: str) -> None:
         """An answer of the edge's own."""
@@ -49,7 +53,7 @@ class EdgeAnswers:
             await self.from_cache(exchange, FromCache(entry, hit(entry, now), validated=False))
             return
         form, compress = self._form(exchange, entry)
-        key = exchange.request.version, int(entry.age(now)), int(entry.remaining(now))
+        key = f"{exchange.request.version} {compress}", int(entry.age(now)), int(entry.remaining(now))
         head = form.ready.get(key)
         if head is None:
             head, _ = answer(exchange.request, form, now)

@@ -19,6 +19,7 @@ from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
 from netlab.policy.cache import Miss, Revalidate
 from netlab.policy.cdn_loop import with_loop
 from netlab.policy.forwarded import resolve
+from netlab.policy.retry import IDEMPOTENT
 from netlab.policy.tracing import child
 from netlab.proto.http import Headers, RequestHead
 
@@ -36,7 +37,6 @@ _UNKEYED = (
     "x-method-override",
     "request-timeout",
 )
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _SHIELD_CONNECT_S = 2.0  # for a connection to the shield, before the origin is asked instead
 _SHIELD_AWAY_S = 2.0  # for how long it is then left alone
 
@@ -51,6 +51,10 @@ class Origin:
         self._resilient = Resilient(ctx, spec.resilience)
         self._name = spec.origin
         self._origin = _target(spec, spec.origin, spec.origin_name)
+        self.configure(spec)
+
+    def configure(self, spec: CdnSpec) -> None:
+        """Take what may change while the edge runs."""
         self._shield = _target(spec, spec.shield, spec.names[0]) if spec.shield else None
         self._shield_back_at = 0.0
 
@@ -121,7 +125,7 @@ class Origin:
             lease = await self._pool.lease(self._shield, request.head, _SHIELD_CONNECT_S)
             return await stack.enter_async_context(self._pool.exchange(self._shield, request, lease=lease))
         except UpstreamError as error:
-            again = request.body is None and request.head.method in _IDEMPOTENT
+            again = request.body is None and request.head.method in IDEMPOTENT
             if not (error.unsent or again):
                 raise
             self._shield_back_at = self._ctx.now() + _SHIELD_AWAY_S

@@ -19,11 +19,15 @@ class EdgeStore:
     """As policy's Cache, to which all decisions are left. Raises LabError where the disk has no place."""
 
     def __init__(self, ctx: RoleContext, spec: CdnSpec) -> None:
-        self._negative_s = spec.negative_ns / 1e9
+        self.configure(spec)
         self._journal: list[Change] = []
         self._disk = DiskStore(ctx, store_directory(), spec.disk.bytes) if spec.disk else None
         settings = KeySettings(**spec.key.model_dump())
         self._cache = Cache(spec.cache_bytes, settings, self._journal if self._disk else None)
+
+    def configure(self, spec: CdnSpec) -> None:
+        """Take what may change while the edge runs."""
+        self._negative_s = spec.negative_ns / 1e9
 
     async def open(self) -> None:
         if self._disk is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -33,6 +34,7 @@ from netlab.policy.cache_control import request_directives, seconds
 from netlab.policy.cache_key import Key
 from netlab.policy.cache_status import forwarded
 from netlab.policy.cdn_loop import is_loop
+from netlab.policy.edge_settings import changed
 from netlab.policy.purge import is_soft, purge_condition
 from netlab.policy.stored import Stored, is_error, shareable, storable
 from netlab.proto.http import Headers, RequestHead, ResponseHead
@@ -44,6 +46,7 @@ async def serve(spec: CdnSpec, ctx: RoleContext) -> None:
     """Serve until told to stop."""
     edge = _Edge(spec, ctx)
     await edge.open()
+    ctx.on_settings(edge.settings)
     ctx.ready(await listen_http(ctx, spec.listen, spec.http, spec.tls, edge.handle))
     await ctx.stopped()
     await ctx.drain()
@@ -68,6 +71,13 @@ class _Edge:
     async def close(self) -> None:
         await self._origin.close()
         await self._cache.close()
+
+    def settings(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """What an operator changes while it runs. Raises InputError."""
+        self._spec, before = changed(self._spec, settings, self._ctx.addresses_of)
+        for part in (self._cache, self._answers, self._origin):
+            part.configure(self._spec)
+        return before
 
     async def handle(self, exchange: Exchange) -> None:
         request = exchange.request

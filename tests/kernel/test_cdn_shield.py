@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netlab.net.stream import Stream
 from tests.kit.edge import Edge, edge, http
-from tests.kit.roles_in_process import until
+from tests.kit.roles_in_process import Running, until
 
 SHIELD = 8444
 FRESH = "Cache-Control: max-age=300"
@@ -98,3 +98,20 @@ def test_what_is_stale_at_the_shield_too_does_not_refresh_an_edge(tmp_path: Path
             assert (await made.ask("/x")).body == b"version 2"
 
     edge(tmp_path, changing, work, shield=f"127.0.0.1:{SHIELD}")
+
+
+def test_a_shield_comes_and_goes_while_the_edge_runs(tmp_path: Path) -> None:
+    async def work(made: Edge) -> None:
+        async with made.beside("shield", SHIELD):
+            assert isinstance(made.role, Running)
+            control = made.role.ctx.control
+            assert "shield" not in (await made.ask("/1")).cache
+            told = {"op": "set", "settings": {"shield": f"127.0.0.1:{SHIELD}", "compress": "true"}}
+            assert control.answer(told) == {"ok": {"shield": "", "compress": "false"}}
+            assert (await made.ask("/2")).cache.startswith("shield; fwd=uri-miss")
+            wrong = control.answer({"op": "set", "settings": {"shields": "x:1"}})
+            assert "a cdn has no setting shields" in wrong["error"]["cause"], wrong
+            assert control.answer({"op": "set", "settings": {"shield": ""}})["ok"]["shield"]
+            assert "shield" not in (await made.ask("/3")).cache
+
+    edge(tmp_path, script, work)
