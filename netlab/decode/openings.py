@@ -12,7 +12,7 @@ from netlab.decode.link import ETHERNET
 _DNS = 53
 _MOST_FLOWS = 10_000  # that are remembered, for a QUIC connection is commented once
 # RFC 9112, 3: a request line. RFC 9113, 3.4: the preface of HTTP/2.
-_REQUEST = re.compile(rb"([A-Z]{3,7}) ([^\s]{1,200})[^\s]* HTTP/1\.[01]\r\n")
+_REQUEST = re.compile(rb"([A-Z]{3,7}) ([^\s]{1,200})[^\s]* HTTP/(1\.[01])\r\n")
 _PREFACE = b"PRI * HTTP/2.0\r\n"
 _INITIALS = {1: 0x00, 0x6B3343CF: 0x10}  # QUIC version ─► type bits of an Initial (RFC 9000, 17.2; RFC 9369)
 
@@ -67,7 +67,10 @@ def _tcp(flags: int, payload: bytes) -> str:
     if payload.startswith(_PREFACE):
         return "HTTP/2 preface"
     asked = _REQUEST.match(payload)
-    return f"HTTP {asked[1].decode()} {asked[2].decode(errors='replace')}" if asked else ""
+    if not asked:
+        return ""
+    method, target, version = (part.decode(errors="replace") for part in asked.groups())
+    return f"HTTP/{version} {method} {target}"
 
 
 def _is_initial(payload: bytes) -> bool:

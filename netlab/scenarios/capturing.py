@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from netlab.capture.assemble import Summary, assemble, salvage
+from netlab.decode.frame import frames
 from netlab.decode.openings import Openings
+from netlab.decode.tls import KeyLog
 from netlab.errors import InputError
 from netlab.lab.client import LabClient
 from netlab.lab.live_client import ending_on_signals
 from netlab.model.load import load
 from netlab.scenarios import record
 from netlab.scenarios.folder import give, run_folder
-from netlab.scenarios.running import link_impairments
+from netlab.scenarios.running import comment, link_impairments
 from netlab.scenarios.scenario import Say
+from netlab.trace.request_comments import request_comments
 
 Value = TypeVar("Value")
+_FEW_PACKETS = 20_000  # of so many, what is encrypted is read too, for comments on requests
 
 
 def begin(
@@ -99,13 +103,19 @@ def _gather(lab: LabClient, ended: Mapping[str, Any], directory: Path) -> Summar
     stats = salvage(directory, places) if counts is None else list(counts)
     topology = load(lab.state / "topology.yaml", files=False)
     names = record.names_of(topology)
-    return assemble(
+    keys = lab.keys()
+    summary = assemble(
         directory,
         stats,
-        lab.keys(),
+        keys,
         names,
         record.descriptions_of(topology, places),
         record.speeds_of(link_impairments(lab.links())),
         comment=Openings(names).comment,
         started_ns=int(ended["started"] * 1_000_000_000),
     )
+    if summary.packets <= _FEW_PACKETS:
+        merged = summary.files[0]
+        seen = frames(merged.read_bytes(), merged.name)
+        comment(directory, merged.name, request_comments(seen, KeyLog.parse(keys), names))
+    return summary

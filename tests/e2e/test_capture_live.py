@@ -221,3 +221,5 @@ def test_programs_that_honour_sslkeylogfile_are_decrypted(pair: Lab, tmp_path: P
         )
         wanted = {f"{node}:eth0\t/exec", f"{node}:eth0\t/role"}
         assert set(shown.stdout.splitlines()) == wanted, shown.stdout
+        said = {one.comment for one in pcapng.read(path.read_bytes()) if isinstance(one, pcapng.Packet)}
+        assert said >= {"HTTP/1.1 GET /exec, a ─► b", "HTTP/1.1 GET /role, a ─► b"}, said

@@ -34,7 +34,7 @@ WAY = IP(src="192.0.2.1", dst="198.51.100.1")
         (WAY / UDP(dport=443), ""),
         (
             WAY / TCP(flags="PA") / b"GET /user/42?q=1 HTTP/1.1\r\nHost: x\r\n",
-            "HTTP GET /user/42?q=1, edge ─► lb",
+            "HTTP/1.1 GET /user/42?q=1, edge ─► lb",
         ),
         (WAY / TCP(flags="PA") / b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 preface, edge ─► lb"),
         (WAY / TCP(flags="PA") / b"HTTP/1.1 200 OK\r\n", ""),
