@@ -10,7 +10,7 @@ from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from netlab.proto.dns import ResourceRecord
-from netlab.proto.dns_names import fold
+from netlab.proto.dns_names import fold, is_within
 
 NEGATIVE_TTL_LIMIT_S = 10_800  # RFC 2308, 5: one to three hours work well
 TTL_LIMIT_S = 604_800  # RFC 8767, 4: a week
@@ -118,6 +118,11 @@ class Cache:
     def drop(self, name: str, type_: str) -> None:
         """Forget what is known of it, for whomever."""
         for key in [key for key in self._stored if key[0] == fold(name) and key[1] in (type_, _ANY_TYPE)]:
+            del self._stored[key]
+
+    def flush(self, zone: str) -> None:
+        """Forget all of `zone` and what is below it."""
+        for key in [key for key in self._stored if is_within(key[0], zone)]:
             del self._stored[key]
 
     def get(

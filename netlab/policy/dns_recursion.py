@@ -19,6 +19,7 @@ from netlab.policy.dns_servers import Servers
 from netlab.policy.dns_special import special
 from netlab.proto.dns import EDNS_UDP_BYTES, Message, Question, ResourceRecord, decode, encode
 from netlab.proto.dns_edns import CACHED_ERROR, ExtendedError, Subnet
+from netlab.proto.dns_names import is_within
 
 FAILURE_TTL_S = 5.0  # how long a failure is remembered (RFC 9520 section 3.2: 1 s to 5 minutes)
 _FAILURES = 1000
@@ -94,7 +95,7 @@ class Recursion:
         self._roots = tuple(str(ip_address(root)) for root in roots)
         self._rng = rng
         self._versions = frozenset(versions)
-        self._minimise = minimise
+        self.minimise = minimise
         self._stale = stale_s > 0
         self._anchor = anchor
         self._epoch = epoch
@@ -132,7 +133,7 @@ class Recursion:
             self._servers,
             lambda: self._now,
             subnet,
-            self._minimise,
+            self.minimise,
             self._stale,
             self._anchor,
             checks,
@@ -142,6 +143,12 @@ class Recursion:
         self._jobs[key] = job
         self._advance(job, None)
         return ticket
+
+    def flush(self, zone: str) -> None:
+        """Forget what is known of `zone` and all below it, also that it could not be resolved."""
+        self.cache.flush(zone)
+        for key in [key for key in self._failures if is_within(key[0], zone)]:
+            del self._failures[key]
 
     def _failure(self, key: _Key) -> Result | None:
         """That the question could not be resolved a short time ago (RFC 9520)."""

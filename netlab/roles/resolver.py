@@ -25,6 +25,7 @@ from netlab.proto.dns_names import ROOT, fold
 async def serve(spec: ResolverSpec, ctx: RoleContext, hosts: tuple[str, ...] = sockets.EVERYWHERE) -> None:
     """Until the role is stopped. Raises LabError where the port is taken."""
     resolver = _Resolver(spec, ctx)
+    ctx.on_settings(resolver.settings)
     async with dns_server(ctx, spec.listen, resolver.answer, hosts, dot=spec.dot, doh=spec.doh) as port:
         ctx.ready(port, roots=list(spec.roots))
         await ctx.stopped()
@@ -44,6 +45,22 @@ class _Resolver:
             epoch=ctx.now_ns() / 1e9 - ctx.now(),
         )
         self._waiting: dict[int, asyncio.Future[Done]] = {}
+
+    def settings(self, wanted: dict[str, str]) -> dict[str, str]:
+        """What an operator changes: `ecs`, `minimise`; `flush` forgets a zone (`.`: everything).
+
+        Raises InputError.
+        """
+        before = {"ecs": _word(self._ecs), "minimise": _word(self._machine.minimise), "flush": ""}
+        for key in wanted:
+            if key not in before:
+                raise InputError(f"a resolver has no setting `{key}`", f"it has {', '.join(before)}")
+        switches = {key: _switch(key, text) for key, text in wanted.items() if key != "flush"}
+        self._ecs = switches.get("ecs", self._ecs)
+        self._machine.minimise = switches.get("minimise", self._machine.minimise)
+        if zone := wanted.get("flush"):
+            self._machine.flush(zone)
+        return {key: before[key] for key in wanted}
 
     async def answer(self, query: Message, flow: Flow) -> Answered:
         """The response to a client's query."""
@@ -80,7 +97,9 @@ class _Resolver:
         for send in self._machine.outgoing(self._ctx.now()):
             self._ctx.tasks.create_task(self._exchange(send))
         for done in self._machine.finished():
-            self._waiting.pop(done.ticket).set_result(done)
+            future = self._waiting.pop(done.ticket)
+            if not future.done():  # cancelled: its client has gone
+                future.set_result(done)
 
     async def _exchange(self, send: Send) -> None:
         try:
@@ -116,6 +135,16 @@ class _Resolver:
             authority=[f"{one.name} {one.type} {one.data}" for one in response.authority],
             cached=False,
         )
+
+
+def _word(switch: bool) -> str:
+    return "true" if switch else "false"
+
+
+def _switch(key: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InputError(f"`{key}` is true or false, not {text!r}", f"say {key}=true")
+    return text == "true"
 
 
 def _response(query: Message, subnet: Subnet | None, result: Result) -> Message:

@@ -8,6 +8,7 @@ import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from netlab.net.http_client import fetch
 from netlab.net.stub import Stub
 from netlab.net.upstream import Target
 from netlab.policy.happy_eyeballs import ATTEMPT_DELAY_S
-from netlab.proto.dns import Message, Question, decode, encode
+from netlab.proto.dns import Message, Question, ResourceRecord, decode, encode, reply
 from netlab.proto.http import Headers, RequestHead
 from netlab.roles import nameserver, resolver
 from tests.kit.origin import AUTHORITY, Site, site
 from tests.kit.roles_in_process import Running, running
 
-ROOT_AT, RESOLVER_AT = "127.0.0.2", "127.0.0.53"
+ROOT_AT, SLOW_AT, RESOLVER_AT = "127.0.0.2", "127.0.0.3", "127.0.0.53"
 DEAD, LIVE = "2001:db8:1::2", "127.0.0.1"
 ROOT = Zone(
     name=".",
@@ -48,7 +49,7 @@ def resolving(directory: Path, work: Callable[[Site, Running], Awaitable[None]],
         identity = AUTHORITY.issue((RESOLVER_AT,))
         servers = (
             (nameserver.serve, NameserverSpec(zones=(ROOT,)), "ns", ROOT_AT),
-            (resolver.serve, ResolverSpec(roots=(ROOT_AT,), **fields), "resolver", RESOLVER_AT),
+            (resolver.serve, ResolverSpec(**{"roots": (ROOT_AT,), **fields}), "resolver", RESOLVER_AT),
         )
         async with AsyncExitStack() as stack:
             for serve, spec, node, at in servers:
@@ -176,6 +177,63 @@ def test_a_client_can_do_nothing_but_look_up(tmp_path: Path) -> None:
         assert role.ctx.exit_status == 0
         served = [one["cached"] for one in server.events("dns-answer") if one["side"] == "server"]
         assert served[:2] == [False, True], "the client remembers nothing; the resolver does"
+
+    resolving(tmp_path, work)
+
+
+async def slow_root() -> asyncio.DatagramTransport:
+    """A root server that answers after half a second, that nothing exists."""
+
+    class Slow(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            soa = ResourceRecord(".", "SOA", 60, "a. b. 1 1 1 1 60")
+            made = replace(reply(decode(data), "NXDOMAIN"), authoritative=True, authority=(soa,))
+            asyncio.get_running_loop().call_later(0.5, self.transport.sendto, encode(made), addr)
+
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Slow, local_addr=(SLOW_AT, 53))
+    return transport
+
+
+@pytest.mark.parametrize("protocol", ["https", "tls", "udp"])
+def test_a_client_that_gives_up_disturbs_nobody(tmp_path: Path, protocol: str) -> None:
+    async def work(made: Site, server: Running) -> None:
+        slow = await slow_root()
+        stub = stub_of(made, protocol=protocol)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stub.ask(Question("www.example.com")), 0.25)
+        await stub.close()
+        await asyncio.sleep(0.6)
+        again = stub_of(made, protocol=protocol)
+        entry = await again.ask(Question("www.example.com"))
+        assert entry.rcode == "NXDOMAIN"
+        served = [one["cached"] for one in server.events("dns-answer") if one["side"] == "server"]
+        assert served[-1] is True, "the question went on without its client"
+        await again.close()
+        slow.close()
+
+    resolving(tmp_path, work, dot=True, doh=True, roots=(SLOW_AT,))
+
+
+def test_settings_of_a_running_resolver(tmp_path: Path) -> None:
+    async def work(made: Site, server: Running) -> None:
+        stub = stub_of(made)
+
+        def change(**settings: str) -> dict[str, Any]:
+            return server.ctx.control.answer({"op": "set", "settings": settings, "nodes": {}})
+
+        for _ in range(2):
+            await stub.ask(Question("www.example.com"))
+        assert change(flush="example.com", ecs="true") == {"ok": {"flush": "", "ecs": "false"}}
+        await stub.ask(Question("www.example.com"))
+        served = [one["cached"] for one in server.events("dns-answer") if one["side"] == "server"]
+        assert served == [False, True, False]
+        assert "no setting `weights`" in change(weights="1")["error"]["cause"]
+        assert "true or false" in change(minimise="yes")["error"]["cause"]
+        assert change(ecs="false") == {"ok": {"ecs": "true"}}
 
     resolving(tmp_path, work)
 
