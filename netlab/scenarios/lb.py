@@ -24,6 +24,7 @@ from netlab.scenarios.lb_stimulus import (
     CLIENT,
     CLIENTS,
     GOES,
+    HANGS,
     INSIDE,
     KILLED,
     LB,
@@ -45,7 +46,7 @@ _HASHES = ("IP hash", "consistent hash")
 def judge(read: Recording) -> Findings:
     seen = seen_in(read)
     tables = (_distribution(seen), _moves(seen), _drained(seen), _failover_table(seen))
-    expected = tuple(f"{phase}/" for phase in KILLED)
+    expected = tuple(f"{phase}/" for phase in (*KILLED, HANGS))
     return Findings(
         tuple(one for one in tables if one.rows),
         tuple(claims(seen, read.run.flaws)),

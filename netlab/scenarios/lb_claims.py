@@ -9,6 +9,7 @@ from netlab.scenarios.lb_layers import Layers
 from netlab.scenarios.lb_read import (
     EVIDENCE,
     Failover,
+    Hang,
     Seen,
     constant,
     counts,
@@ -63,6 +64,13 @@ def claims(seen: Seen, flaws: Sequence[str]) -> Iterator[Claim]:
         "IP hash has a problem with NAT: many clients appear as one address",
         "one address, one server",
         _nat(seen),
+    )
+    yield of(
+        "check-alive",
+        "3.7",
+        "the health check tells whether a backend is alive",
+        "not of one that hangs",
+        _alive(seen.hang),
     )
     yield of(
         "unhealthy-removed",
@@ -219,6 +227,19 @@ def _nat(seen: Seen) -> Finding | None:
     verdict = Verdict.HOLDS if len(heard) == 1 and len(servers) == 1 else Verdict.REFUTED
     evidence = {client: (frame,) for client, (_, frame) in addresses.items()}
     return Finding(words, verdict, evidence | {"choices": first_frames(choices)})
+
+
+def _alive(found: Hang | None) -> Finding | None:
+    """A kernel accepts connections for a process that hangs; only a request shows it."""
+    if found is None or not (found.accepted or found.asked):
+        return None
+    words = (
+        f"while {GOES} hung it got {len(found.lost)} requests; it accepted {len(found.accepted)} checks by "
+        f"connection alone, and left {len(found.asked)} with a request unanswered"
+    )
+    checks = (*found.accepted, *found.asked)
+    evidence = {"lost": first_frames(found.lost), "checks": tuple(one.frame for one in checks)[:EVIDENCE]}
+    return Finding(words, Verdict.REFUTED if found.accepted else Verdict.HOLDS, evidence)
 
 
 def _removed(seen: Seen) -> Finding | None:

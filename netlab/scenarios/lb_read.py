@@ -6,9 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from netlab.decode.frame import FIN, RST
+from netlab.decode.frame import ACK, FIN, RST, SYN
 from netlab.scenarios.lb_layers import Layers, layers
-from netlab.scenarios.lb_stimulus import APP, CLIENT, CLIENTS, GOES, INSIDE, KILLED, LB, PROXY, PUBLIC
+from netlab.scenarios.lb_stimulus import (
+    APP,
+    CLIENT,
+    CLIENTS,
+    GOES,
+    HANGS,
+    INSIDE,
+    KILLED,
+    LB,
+    PATIENCE_NS,
+    PROXY,
+    PUBLIC,
+)
 from netlab.scenarios.measured import named
 from netlab.trace.connection import Connection, Span, connections
 from netlab.trace.recording import Recording
@@ -60,6 +72,17 @@ class Failover:
 
 
 @dataclass(frozen=True, slots=True)
+class Hang:
+    """What a phase with an upstream that hangs shows. `lost`: requests that it got and did not answer in
+    time. `accepted`: connections without a byte from the balancer that it accepted between these, as checks
+    are; `asked`: those on which it was asked something else, and did not answer."""
+
+    lost: tuple[Choice, ...]
+    accepted: tuple[Moment, ...]
+    asked: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a judge looks at. `addresses`: client ─► the address from which the balancer hears it, and a frame
     that shows it. `failovers` by phase. `tells`: the balancer says which connections are health checks."""
@@ -69,6 +92,7 @@ class Seen:
     addresses: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     failovers: Mapping[str, Failover] = field(default_factory=dict)
     tells: bool = True
+    hang: Hang | None = None
     layers: Layers | None = None
 
     def of(self, phase: str) -> tuple[Choice, ...]:
@@ -78,12 +102,14 @@ class Seen:
 def seen_in(read: Recording) -> Seen:
     """From the packets; from events only the requests' names, and which flows were health checks."""
     reader = _Reader(read)
+    choices = tuple(sorted(reader.choices(), key=lambda one: one.start))
     return Seen(
         tuple(sorted(set(reader.apps.values()))),
-        tuple(sorted(reader.choices(), key=lambda one: one.start)),
+        choices,
         reader.addresses(),
         {phase: found for phase in KILLED if (found := reader.failover(phase)) is not None},
         bool(reader.checks),
+        reader.hang([one for one in choices if one.phase == HANGS]),
         reader.layers(),
     )
 
@@ -136,6 +162,30 @@ class _Reader:
                     found.setdefault(client, (connection.client.address, connection.start.frame))
         return found
 
+    def hang(self, choices: Sequence[Choice]) -> Hang | None:
+        """None where every request was answered."""
+        # What hung may answer later, when nobody waits any more.
+        patience = PATIENCE_NS - SLACK_NS
+        lost = tuple(
+            one
+            for one in choices
+            if one.app == GOES and (not one.answered or one.end.time_ns - one.start.time_ns > patience)
+        )
+        if not lost:
+            return None
+        first, last = lost[0].start, lost[-1].start
+        checks = [
+            one
+            for one in self._inside
+            if self.apps[one.server.address] == GOES
+            and first < one.start < last
+            and not any(self._named(span)[1] for span in one.requests)
+        ]
+        bare = [one for one in checks if not one.plain[0]]
+        asked = [one.start for one in checks if one.plain[0] and not one.plain[1]]
+        accepted = [moment for one in bare for moment in _accepted(one)]
+        return Hang(lost, tuple(accepted), tuple(asked))
+
     def layers(self) -> Layers | None:
         return layers(self._outside, self._all_inside, self._at_proxy, lambda span: self._named(span)[1])
 
@@ -177,6 +227,13 @@ def _held(call: Connection, span: Span) -> tuple[Moment, Moment]:
     if len(call.requests) == 1:
         return call.start, call.end
     return span.asked, span.done or call.end
+
+
+def _accepted(call: Connection) -> Iterable[Moment]:
+    for packet in call.packets:
+        if packet.headers.flags & (SYN | ACK) == SYN | ACK:
+            yield Moment(packet.time_ns, packet.number)
+            return
 
 
 def _broken(call: Connection) -> Iterable[Moment]:

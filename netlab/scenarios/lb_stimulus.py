@@ -22,10 +22,13 @@ IN_TURN = 12
 BY_CHANCE = 60
 EACH = 2  # requests of each client, for the hashes
 LONG_MS = 600
+HANGS = "hang"
 KILLED = ("failover active", "failover passive", "failover proxy")
 _ROLE = "lb.balancer-2"
 _PLAIN = f"http://93.184.216.34:{PORT}"
 _SECURE = "https://origin.example.com"
+PATIENCE_NS = 1_000_000_000  # of a client whose upstream hangs
+_HANGING, _HANGING_AT_ONCE = 40, 4
 _FAILOVER = 96
 _PARALLEL = 6
 _SERVED_MS = 150  # so long that a request is at the one that is killed, mostly
@@ -42,6 +45,7 @@ def stimulus(bench: Bench) -> None:
         _algorithms(bench)
         _hashes(bench)
         _drained(bench)
+    _hung(bench)
     _killed(bench, "failover active", _PLAIN)
     if ours:
         time.sleep(_CALM_S)
@@ -118,6 +122,19 @@ def _drained(bench: Bench) -> None:
         time.sleep(0.6)  # they are at their upstreams
         with bench.role_set(_ROLE, f"drain={GOES}"), bench.phase("drained"):
             refuse_failed(bench.ask(CLIENT, _requests("drain, after", IN_TURN)))
+
+
+def _hung(bench: Bench) -> None:
+    """Requests all the time, whose client gives up after a second; one of the upstreams hangs among them."""
+    bench.say(f"{_HANGING} requests, {_HANGING_AT_ONCE} at a time, while {GOES} hangs")
+    requests = [one.model_copy(update={"timeout_ns": PATIENCE_NS}) for one in _requests(HANGS, _HANGING)]
+    with (
+        bench.phase(HANGS),
+        bench.asking(CLIENT, requests, may_fail=True, parallel=_HANGING_AT_ONCE),
+    ):
+        time.sleep(0.5)
+        with bench.fault("pause", GOES):
+            time.sleep(2.5)
 
 
 def _killed(bench: Bench, phase: str, base: str) -> None:

@@ -11,7 +11,7 @@ from netlab.decode.frame import ACK, RST, Frame
 from netlab.model.event import Event, Flow
 from netlab.scenarios.lb_claims import claims
 from netlab.scenarios.lb_layers import Layers
-from netlab.scenarios.lb_read import Choice, Failover, Seen, in_turn, load, moved, seen_in, smooth
+from netlab.scenarios.lb_read import Choice, Failover, Hang, Seen, in_turn, load, moved, seen_in, smooth
 from netlab.trace.claim import Verdict
 from netlab.trace.recording import Recording
 from netlab.trace.round_trips import Moment
@@ -189,6 +189,16 @@ def test_layer_4_leaves_alone_what_layer_7_changes() -> None:
     assert {told[name] for name in ("layer-4-unread", "layer-4-faster", "layer-7-changes")} == {
         Verdict.REFUTED
     }
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked", "verdict"),
+    [(3, 0, Verdict.REFUTED), (0, 3, Verdict.HOLDS), (0, 0, Verdict.NOT_RUN)],
+)
+def test_a_check_by_connection_alone_does_not_see_a_hang(accepted: int, asked: int, verdict: Verdict) -> None:
+    lost = choices("hang", [B, B, B])
+    hang = Hang(lost, (Moment(1, 1),) * accepted, (Moment(2, 2),) * asked)
+    assert verdicts(replace(seen(lost), hang=hang))["check-alive"] is verdict
 
 
 def test_nothing_seen_is_not_run() -> None:
