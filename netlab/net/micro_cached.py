@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from netlab.net.context import RoleContext
@@ -13,22 +13,22 @@ from netlab.proto.http import RequestHead, ResponseHead
 
 
 class Place:
-    """Of one request: `kept` is its answer, if there is one; else what it gets may be `offered`."""
+    """Of one request: `kept` is its answer, if there is one, `age_s` old; else what it gets is `offered`."""
 
-    def __init__(self, ctx: RoleContext, cache: MicroCache | None, key: str, kept: Kept | None) -> None:
-        self._cache = cache
-        self._key = key
-        self._ctx = ctx
+    def __init__(
+        self,
+        kept: Kept | None = None,
+        age_s: int = 0,
+        offer: Callable[[ResponseHead, Body], None] | None = None,
+    ) -> None:
         self.kept = kept
-
-    @property
-    def age_s(self) -> int:
-        return 0 if self.kept is None else int(self._ctx.now() - self.kept.at)
+        self.age_s = age_s
+        self._offer = offer
 
     def offered(self, head: ResponseHead, body: Body) -> None:
-        """Keep an answer that others may have, where it is whole."""
-        if self._cache is not None and isinstance(body, bytes):
-            self._cache.put(self._key, head, body, self._ctx.now())
+        """An answer, which others may have where it is whole; who waits for it goes on now anyway."""
+        if self._offer is not None:
+            self._offer(head, body)
 
 
 class MicroCached:
@@ -41,10 +41,10 @@ class MicroCached:
 
     @asynccontextmanager
     async def place(self, request: RequestHead) -> AsyncIterator[Place]:
-        """Entered at once, or when the one before, who asks for the same, has left."""
+        """Entered at once, or when the one before, who asks for the same, has its answer."""
         cache = self._cache
         if cache is None or not may_share(request):
-            yield Place(self._ctx, None, "", None)
+            yield Place()
             return
         key = key_of(request)
         kept = cache.get(key, self._ctx.now())
@@ -52,11 +52,21 @@ class MicroCached:
             await going.wait()  # once: what could not be kept then is not waited for again
             kept = cache.get(key, self._ctx.now())
         if kept is not None or key in self._going:
-            yield Place(self._ctx, cache, key, kept)
+            yield Place(kept, 0 if kept is None else int(self._ctx.now() - kept.at))
             return
         done = self._going[key] = asyncio.Event()
+
+        def offer(head: ResponseHead, body: Body) -> None:
+            if isinstance(body, bytes):
+                cache.put(key, head, body, self._ctx.now())
+            self._release(key, done)
+
         try:
-            yield Place(self._ctx, cache, key, None)
+            yield Place(offer=offer)
         finally:
+            self._release(key, done)
+
+    def _release(self, key: str, done: asyncio.Event) -> None:
+        if self._going.get(key) is done:
             del self._going[key]
-            done.set()
+        done.set()

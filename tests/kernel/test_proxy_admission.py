@@ -285,3 +285,29 @@ def test_a_micro_cache_asks_once(tmp_path: Path) -> None:
         assert len(proxy.seen) == 6, proxy.evidence()
 
     proxied(tmp_path, work, {"micro_cache": "1s"}, answer=slow)
+
+
+def test_a_micro_cache_holds_nobody_up_behind_a_stream(tmp_path: Path) -> None:
+    async def stream(exchange: Exchange) -> None:
+        async def parts() -> AsyncIterator[bytes]:
+            for number in range(20):
+                yield f"data: {number}\n\n".encode()
+                await asyncio.sleep(0.1)
+
+        await asyncio.sleep(0.2)
+        await exchange.respond(ResponseHead(200), parts())
+
+    async def first_event(proxy: Proxy) -> float:
+        began = asyncio.get_running_loop().time()
+        reader, writer = await proxy.connect()
+        writer.write(f"GET /events HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+        await reader.readuntil(b"data: 0")
+        writer.transport.abort()
+        return asyncio.get_running_loop().time() - began
+
+    async def work(proxy: Proxy) -> None:
+        waits = await asyncio.gather(*(first_event(proxy) for _ in range(3)))
+        assert max(waits) < 1.5, (waits, proxy.evidence())  # the stream takes two seconds
+        assert len(proxy.seen) == 3, proxy.evidence()
+
+    proxied(tmp_path, work, {"micro_cache": "1s"}, answer=stream)
