@@ -271,6 +271,14 @@ def test_weights_and_algorithm_change_by_the_names_of_nodes(tmp_path: Path) -> N
         assert all(len(found) == 1 for found in answers.values()), answers
 
 
+def test_where_udp_is_passed_connections_are_not_counted(tmp_path: Path) -> None:
+    with three_servers() as three, roles(tmp_path) as started:
+        balancer = start(started, *three, udp=True)
+        told = balancer.set(algorithm="least-connections")
+        assert "UDP" in told["error"]["cause"], told
+        assert balancer.set(algorithm="consistent-hash") == {"ok": {"algorithm": "round-robin"}}
+
+
 def test_a_reset_reaches_the_other_side(tmp_path: Path) -> None:
     ended: list[str] = []
 
