@@ -72,10 +72,11 @@ def _opened(view: View, read: Recording, deep: Deep) -> Connection | None:
 def _path(rtts: Sequence[Sample], flight: Sequence[Sample], windows: Points, start: int) -> list[Markup]:
     trips = [((one.at.time_ns - start) / 1e6, one.value / 1e6) for one in rtts]
     held = [((one.at.time_ns - start) / 1e6, one.value / 1e3) for one in flight]
-    return [
-        _plot("round-trip time, ms", {"": trips}),
-        _plot("bytes in flight and congestion window, kB", {"in flight": held, "window": windows}),
-    ]
+    if windows:
+        second = _plot("bytes in flight and congestion window, kB", {"in flight": held, "window": windows})
+    else:
+        second = _plot("bytes in flight, kB", {"": held})
+    return [_plot("round-trip time, ms", {"": trips}), second]
 
 
 def _windows(leg: Leg, events: Iterable[Event], start: int) -> Points:

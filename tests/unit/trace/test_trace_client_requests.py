@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -14,11 +15,14 @@ import pytest
 
 from netlab.decode.frame import Frame
 from netlab.decode.tls import KeyLog
+from netlab.errors import InputError
 from netlab.report.csv_tables import requests_csv
+from netlab.report.exports import exports
 from netlab.report.har import har, timings
 from netlab.report.html import panel
 from netlab.trace.client_requests import ClientRequest, client_requests
 from netlab.trace.client_story import client_stories
+from netlab.trace.findings import Findings
 from netlab.trace.leg import network as join
 from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
@@ -182,6 +186,28 @@ def test_csv_has_a_line_for_each_and_drawings_a_row(tmp_path: Path) -> None:
     assert len(drawn) == 2
     many: list[ClientRequest] = [*found] * panel.MOST
     assert f"{len(many) - panel.MOST} more requests" in panel.drawing(many, "many")
+
+
+def test_files_of_a_run(tmp_path: Path) -> None:
+    read = over_http2(tmp_path, "/a", "/b")
+    files = dict(exports("run", read, Findings(), ("html", "har", "csv", "svg", "requests")))
+    assert set(files) == {
+        "report.html", "requests.har", "requests.csv", "spans.csv", "hops.csv", "requests-all_at_once.svg",
+        "requests.json",
+    }  # fmt: skip
+    told = json.loads(files["requests.json"])
+    assert [one["name"] for one in told] == ["1 GET /a", "2 GET /b"]
+    assert [span["name"] for span in told[0]["spans"]] == ["TCP", "TLS", "waiting"]
+    assert "all at once: 2 requests" in files["report.html"]
+    assert faults(json.loads(files["requests.har"])) == []
+
+
+def test_a_run_without_requests_is_refused_with_words(tmp_path: Path) -> None:
+    read = recorded((), KeyLog(), "192.0.2.1")
+    with pytest.raises(InputError, match="no client asked for anything over HTTP") as caught:
+        dict(exports("runs/udp", read, Findings(), ("har",)))
+    assert "--html" in caught.value.remedy
+    assert set(dict(exports("runs/udp", read, Findings(), ("html",)))) == {"report.html"}
 
 
 def test_whoever_serves_is_no_client() -> None:
