@@ -10,7 +10,7 @@ from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network
 
 from netlab.proto.dns import ResourceRecord
-from netlab.proto.dns_names import fold, is_within
+from netlab.proto.dns_names import ancestors, fold, is_within
 
 NEGATIVE_TTL_LIMIT_S = 10_800  # RFC 2308, 5: one to three hours work well
 TTL_LIMIT_S = 604_800  # RFC 8767, 4: a week
@@ -150,6 +150,14 @@ class Cache:
                 return stored.aged(now)
             if not self._kept(stored, now):
                 del self._stored[key]
+        return None
+
+    def denied(self, name: str, now: float) -> Entry | None:
+        """That a name above `name` does not exist, so that neither does `name` (RFC 8020 section 2)."""
+        for above in ancestors(fold(name))[1:-1]:
+            stored = self._stored.get((above, _ANY_TYPE, ""))
+            if stored is not None and stored.left(now):
+                return stored.aged(now)
         return None
 
     def _kept(self, stored: _Stored, now: float) -> bool:

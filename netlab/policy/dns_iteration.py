@@ -180,6 +180,9 @@ class Iteration:
         if alias is not None and alias.records:
             target = fold(alias.records[0].data)
             return Alias(alias.records, target, self._network(alias), alias.evidence, alias.secure)
+        above = self.cache.denied(name, self.now())
+        if above is not None:
+            return Negative((), name, above.rcode, above.soa[0], above.evidence, above.secure)
         return None
 
     def _network(self, entry: Entry) -> Network | None:

@@ -49,7 +49,7 @@ CACHED_ERROR, NOT_AUTHORITATIVE, NOT_SUPPORTED = 13, 20, 21
 
 def subnet_of(address: str, bits: int | None = None) -> Subnet:
     """The network of `address`, with no more bits than SOURCE_BITS, or than `bits`."""
-    whole = ip_network(address)
+    whole = ip_network(address.partition("%")[0])  # without the zone of a link-local address
     most = SOURCE_BITS[whole.version]
     return Subnet(whole.supernet(new_prefix=most if bits is None else min(bits, most)))
 

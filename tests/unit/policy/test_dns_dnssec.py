@@ -134,6 +134,14 @@ def test_what_is_signed_is_proved_and_nothing_else(
     assert (again.result.rcode, again.result.authentic, len(made.asked)) == (rcode, authentic, asked)
 
 
+def test_what_is_below_a_proved_denial_is_proved_too() -> None:
+    made = world()
+    assert resolve(made, "none.example.com").result.authentic
+    asked = len(made.asked)
+    below = resolve(made, "a.none.example.com")
+    assert (below.result.rcode, below.result.authentic, len(made.asked)) == ("NXDOMAIN", True, asked)
+
+
 def without(type_: str, covered: str = "") -> Change:
     """Records of this type are left out (signatures: of the one covered)."""
 

@@ -86,6 +86,17 @@ def test_a_failure_is_remembered_for_a_short_time() -> None:  # RFC 9520
     assert made.resolve("api.example.com").result.rcode == "NOERROR"
 
 
+def test_below_a_name_that_does_not_exist_there_is_nothing() -> None:  # RFC 8020
+    made = world()
+    made.resolve("none.example.com")
+    asked = len(made.asked)
+    below = made.resolve("a.b.none.example.com", "TXT")
+    assert (below.result.rcode, below.cached, len(made.asked)) == ("NXDOMAIN", True, asked)
+    assert made.resolve("none2.example.com").cached is False
+    made.now += 61
+    assert made.resolve("a.b.none.example.com").cached is False
+
+
 @pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP", "BADVERS"])
 def test_a_server_without_edns_is_asked_without(rcode: str) -> None:
     seen: list[bool] = []

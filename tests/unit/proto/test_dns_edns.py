@@ -29,6 +29,7 @@ def test_subnets_survive_the_wire(address: object, bits: int, scope: int) -> Non
 def test_a_subnet_is_as_much_as_is_told_of_an_address() -> None:
     assert str(subnet_of("192.0.2.77").network) == "192.0.2.0/24"
     assert str(subnet_of("2001:db8:1:2:3::4").network) == "2001:db8:1::/56"
+    assert str(subnet_of("fe80::1%eth0").network) == "fe80::/56"
     assert Subnet(ip_network("192.0.2.0/24"), 30).scoped == ip_network("192.0.2.0/24"), "never narrower"
 
 
