@@ -14,13 +14,14 @@ from netlab.model.roles import HttpVersion, TlsClient
 from netlab.net.context import RoleContext
 from netlab.net.exchange import Tunnel
 from netlab.net.eyeballs import Addresses, first_connected
-from netlab.net.pool import IDEMPOTENT, ConnectionPool, Lease
+from netlab.net.pool import ConnectionPool, Lease
 from netlab.net.racing import race
 from netlab.net.stub import Stub
 from netlab.net.upstream import Outgoing, Response, Target, UpstreamError
 from netlab.policy import alt_svc, hsts, https_record
 from netlab.policy.alt_svc import Alternative
 from netlab.policy.cache_control import seconds
+from netlab.policy.retry import IDEMPOTENT
 from netlab.policy.version import HEAD_START_S, Broken, Choice, choose
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 from netlab.proto.url import Url

@@ -26,6 +26,7 @@ class Guards:
     """Of one caller, by upstream. None: there is no such guard."""
 
     def __init__(self, ctx: RoleContext, breaker: Breaker | None, bulkhead: Bulkhead | None) -> None:
+        self.any = breaker is not None or bulkhead is not None
         self._ctx = ctx
         self._breaker = breaker
         self._bulkhead = bulkhead
@@ -118,4 +119,6 @@ class Guards:
 
     def _leave(self, compartment: Compartment) -> None:
         if (ticket := compartment.leave()) is not None:
-            self._places.pop(ticket).set_result(None)
+            future = self._places.pop(ticket)
+            if not future.done():  # or whoever waited is being cancelled, and gives the place on
+                future.set_result(None)

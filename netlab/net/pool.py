@@ -15,11 +15,9 @@ from netlab.net.exchange import Tunnel
 from netlab.net.pool_tunnel import PooledTunnel
 from netlab.net.replay import Replayable
 from netlab.net.upstream import ClientConnection, Outgoing, Response, Target, UpstreamError
-from netlab.policy import retry
 from netlab.policy.pool import Close, Dial, Grant, Machine, Slot, Ticket
+from netlab.policy.retry import IDEMPOTENT
 from netlab.proto.http import RequestHead, ResponseHead
-
-IDEMPOTENT = retry.IDEMPOTENT
 
 Dialer = Callable[[RoleContext, Target, float], Awaitable[ClientConnection]]
 

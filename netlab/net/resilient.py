@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from netlab.model.roles import Hedge, Resilience
 from netlab.model.roles.resilience import RetryOn
@@ -156,8 +156,10 @@ class Resilient:
         return wait_s
 
     def _of_answer(self, asked: RequestHead, answer: ResponseHead) -> Failure | None:
+        if answer.status < 400:
+            return None
         text = answer.headers.get("retry-after")
-        now = datetime.fromtimestamp(self._ctx.now_ns() / 1e9).astimezone()
+        now = datetime.fromtimestamp(self._ctx.now_ns() / 1e9, UTC)
         return of_status(asked, answer.status, retry_after(text, now) if text else None)
 
     def _attempt(self, call: Call, number: int, until: float | None) -> Attempt:
@@ -176,7 +178,7 @@ class Resilient:
         self, stack: AsyncExitStack, call: Call, number: int, until: float | None, send: Send
     ) -> Response:
         def open_one(which: int) -> AbstractAsyncContextManager[Response]:
-            return self._guarded(self._attempt(call, which, until), send)
+            return self._opened(self._attempt(call, which, until), send)
 
         hedge = self.spec.hedge
         if hedge is None or call.body is not None or not repeatable(call.head) or number > 1:
@@ -215,13 +217,25 @@ class Resilient:
             else:
                 more = 0
 
+    def _opened(self, attempt: Attempt, send: Send) -> AbstractAsyncContextManager[Response]:
+        return self._guarded(attempt, send) if self._guards.any else _named(attempt, send)
+
     @asynccontextmanager
     async def _guarded(self, attempt: Attempt, send: Send) -> AsyncIterator[Response]:
         traceparent = attempt.head.headers.get("traceparent")
-        async with self._guards.passing(attempt.upstream, traceparent) as said, send(attempt) as response:
+        async with (
+            self._guards.passing(attempt.upstream, traceparent) as said,
+            _named(attempt, send) as response,
+        ):
             said(response.head.status)
-            response.upstream = attempt.upstream
             yield response
+
+
+@asynccontextmanager
+async def _named(attempt: Attempt, send: Send) -> AsyncIterator[Response]:
+    async with send(attempt) as response:
+        response.upstream = attempt.upstream
+        yield response
 
 
 def _of_error(error: UpstreamError) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -267,5 +267,46 @@ def test_the_deadline_is_said_and_shrinks(tmp_path: Path) -> None:
         assert 1500 < said[0] <= 2000, said
         assert said[0] - said[1] >= 100, said
         assert said[1] - said[2] >= 100, said
+
+    site(tmp_path, work)
+
+
+def test_who_gives_up_in_the_queue_leaves_no_place_taken(tmp_path: Path) -> None:
+    async def work(made: Site) -> None:
+        server = Server(lambda _: 0.2)
+        port = await made.listen(server.handle)
+        bulkhead = {"limit": 1, "queue": 20, "wait": "10s"}
+        role = await made.ask(spec(port, 12, 6, bulkhead=bulkhead, timeouts={"total": "500ms"}))
+        found = outcome(role)
+        late = [one for one in found if isinstance(one, str)]
+        assert late, "six at a time, one each 200 ms, within 500 ms"
+        assert all(one.startswith("no whole response in 0.5") for one in late), late
+        assert found[6:].count(200) >= 2, f"those after them get the place: {found}"
+        assert server.busiest == 1
+        assert server.inside == 0
+
+    site(tmp_path, work)
+
+
+def test_a_body_is_bounded_too_and_what_fails_within_it_is_not_sent_again(tmp_path: Path) -> None:
+    async def drip(exchange: Exchange) -> None:
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(20):
+                yield b"x" * 10
+                await asyncio.sleep(0.05)
+
+        seen.append(exchange)
+        await exchange.respond(ResponseHead(200), parts())
+
+    seen: list[Exchange] = []
+
+    async def work(made: Site) -> None:
+        port = await made.listen(drip)
+        role = await made.ask(spec(port, timeouts={"read": "500ms", "total": "5s"}))
+        assert outcome(role) == [200], "each part is in time"
+        role = await made.ask(spec(port, timeouts={"total": "300ms"}, retry=FAST))
+        (cause,) = outcome(role)
+        assert str(cause).startswith("no whole response in 0.3"), cause
+        assert len(seen) == 2
 
     site(tmp_path, work)
