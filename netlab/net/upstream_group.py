@@ -12,7 +12,7 @@ from netlab.net.context import RoleContext
 from netlab.net.health_check import Way, probe
 from netlab.net.sockets import address_port
 from netlab.policy.dns_location import Locations
-from netlab.policy.upstream_settings import Changes, read_changes
+from netlab.policy.upstream_settings import Changes, joined, read_changes
 from netlab.policy.upstreams import Upstreams
 
 
@@ -54,10 +54,6 @@ class UpstreamGroup:
         return self._upstreams.names
 
     @property
-    def algorithm(self) -> str:
-        return self._upstreams.algorithm
-
-    @property
     def settings(self) -> dict[str, str]:
         return self._upstreams.settings
 
@@ -95,8 +91,7 @@ def change(ctx: RoleContext, groups: Sequence[UpstreamGroup], settings: Mapping[
     changes = read_changes(settings, find)
     for group in groups:
         group.check(changes)
-    before: dict[str, str] = {}
+    before = {key: joined(key, [group.settings[key] for group in groups]) for key in settings}
     for group in groups:
-        before = group.settings | before
         group.apply(changes)
-    return {key: before[key] for key in settings}
+    return before

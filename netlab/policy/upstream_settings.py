@@ -41,6 +41,18 @@ def read_changes(settings: Mapping[str, str], find: Find) -> Changes:
     )
 
 
+def joined(key: str, values: Sequence[str]) -> str:
+    """One setting of several groups: lists of upstreams are put together.
+
+    Raises InputError where they differ in what is one word: it could not be restored.
+    """
+    if key in ("weights", "drain"):
+        return ",".join(dict.fromkeys(part for value in values for part in _parts(value)))
+    if len(set(values)) > 1:
+        raise InputError(f"the routes differ in {key}: {', '.join(values)}", "change it in the topology")
+    return values[0]
+
+
 def _algorithm(text: str) -> Algorithm | None:
     known = get_args(Algorithm)
     if text and text not in known:

@@ -51,7 +51,7 @@ class Upstreams:
             tuple(self._members), passive.failures, passive.ejection_ns / 1e9, passive.percent
         )
         self._slow_start = SlowStart(spec.slow_start_ns / 1e9)
-        self.algorithm = spec.algorithm
+        self._algorithm = spec.algorithm
         self._weights = {name: one.server.weight for name, one in self._members.items()}
         self._balance = balance(spec.algorithm, self._weights, rng)
 
@@ -94,7 +94,7 @@ class Upstreams:
 
     def check(self, changes: Changes) -> None:
         """Raises InputError where these upstreams can't be changed so."""
-        algorithm = changes.algorithm or self.algorithm
+        algorithm = changes.algorithm or self._algorithm
         news = [one for name, one in changes.weights.items() if self._weights.get(name, one) != one != 1]
         if news and algorithm != "weighted":
             raise InputError(f"{algorithm} has no weights", "say algorithm=weighted too")
@@ -112,14 +112,14 @@ class Upstreams:
         if changes.passive is not None:
             self._ejections.failures = changes.passive
         if changes.algorithm or changes.weights:
-            self.algorithm = changes.algorithm or self.algorithm
-            self._balance = balance(self.algorithm, self._weights, self._rng, self._balance.active)
+            self._algorithm = changes.algorithm or self._algorithm
+            self._balance = balance(self._algorithm, self._weights, self._rng, self._balance.active)
 
     @property
     def settings(self) -> dict[str, str]:
         """As they are now, in the words that `read_changes` reads."""
         return {
-            "algorithm": self.algorithm,
+            "algorithm": self._algorithm,
             "weights": ",".join(f"{name}:{weight}" for name, weight in self._weights.items()),
             "drain": ",".join(name for name, one in self._members.items() if one.draining),
             "passive": str(self._ejections.failures),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from netlab.errors import InputError
 from netlab.model.roles import Balanced, Health, Passive, Server
-from netlab.policy.upstream_settings import read_changes
+from netlab.policy.upstream_settings import joined, read_changes
 from netlab.policy.upstreams import Upstreams
 
 A, B, C, D = "a:1", "b:1", "c:1", "d:1"
@@ -176,6 +176,14 @@ def test_settings_that_are_refused(settings: dict[str, str], cause: str) -> None
     with pytest.raises(InputError, match=cause):
         change(one, **settings)
     assert one.settings == before
+
+
+def test_settings_of_several_routes() -> None:
+    assert joined("drain", ["a:1,b:1", "", "b:1,c:1"]) == "a:1,b:1,c:1"
+    assert joined("weights", ["a:1:3", "b:1:1"]) == "a:1:3,b:1:1"
+    assert joined("passive", ["1", "1"]) == "1"
+    with pytest.raises(InputError, match="differ in algorithm: random, ip-hash"):
+        joined("algorithm", ["random", "ip-hash"])
 
 
 @given(
