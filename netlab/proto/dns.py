@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 import dns.exception
@@ -28,6 +29,7 @@ PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS no UDP message is longer
 EDNS_UDP_BYTES = 1232  # what fits any path without fragments (RFC 9715 and the DNS flag day of 2020)
 _HEADER_BYTES = 12
 _FRAME_LIMIT = 65_535
+_REMEMBERED = 2048
 
 Rcode = Literal[
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "NOTAUTH", "BADVERS"
@@ -133,6 +135,12 @@ def decode(data: bytes) -> Message:
     """The message in `data`, a whole datagram or TCP frame. Raises RemoteProtocolError."""
     if len(data) < _HEADER_BYTES:
         raise RemoteProtocolError(f"DNS message of {len(data)} bytes is shorter than its header")
+    if len(data) > PLAIN_UDP_BYTES:
+        return _decode(data)
+    return replace(_decode_again(bytes(2) + data[2:]), id=int.from_bytes(data[:2], "big"))
+
+
+def _decode(data: bytes) -> Message:
     flags = int.from_bytes(data[2:4], "big")
     if dns.opcode.from_flags(flags) != dns.opcode.QUERY:
         return _header(data, flags)
@@ -148,11 +156,23 @@ def encode(message: Message, limit: int = _FRAME_LIMIT) -> bytes:
 
     Raises LocalProtocolError where the message can't be written.
     """
+    if limit > EDNS_UDP_BYTES:
+        return _encode(message, limit)
+    return message.id.to_bytes(2, "big") + _encode_again(replace(message, id=0), limit)[2:]
+
+
+def _encode(message: Message, limit: int) -> bytes:
     try:
         wire = _to_wire(message)
         return wire.to_wire(max_size=limit, prefer_truncation=True, want_shuffle=False)
     except (dns.exception.DNSException, ValueError) as error:
         raise LocalProtocolError(f"DNS message can't be written: {_cause(error)}") from error
+
+
+# The same questions come again and again, but for their ids; dnspython takes its time. Only of short
+# messages, so that memory is bounded.
+_decode_again = lru_cache(_REMEMBERED)(_decode)
+_encode_again = lru_cache(_REMEMBERED)(_encode)
 
 
 def format_error(data: bytes) -> bytes | None:
