@@ -88,6 +88,7 @@ class Cache:
         self._journal = journal
         self._capacity = capacity
         self._settings = PLAIN_KEY if settings == PLAIN_KEY else settings  # which key_of knows at a glance
+        self._latest: tuple[RequestHead | None, Key] = None, ("", "")
         self._size = 0
         self._stored: OrderedDict[Variant, Stored] = OrderedDict()
         self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
@@ -102,7 +103,9 @@ class Cache:
         return len(self._stored)
 
     def key_of(self, request: RequestHead) -> Key:
-        return key_of(request, self._settings)
+        if self._latest[0] is not request:  # of one request it is wanted several times
+            self._latest = request, key_of(request, self._settings)
+        return self._latest[1]
 
     def variants(self, key: Key) -> list[Variant]:
         """What is here of `key`."""
@@ -274,6 +277,8 @@ class Cache:
 def _usable(found: Stored, asked: dict[str, str], now: float, only_cached: bool) -> Lookup:
     if found.must_ask:
         return Revalidate(found, "stale", only_cached)
+    if not asked and found.remaining(now) > 0:
+        return Hit(found)
     if "no-cache" in asked or not _young_enough(found, asked, now):
         return Revalidate(found, "request" if found.remaining(now) > 0 else "stale", only_cached)
     if found.remaining(now) > 0 or _stale_allowed(found, asked, now):

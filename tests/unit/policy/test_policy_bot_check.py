@@ -17,7 +17,7 @@ BROWSER = (
 
 
 def score(*fields: tuple[str, str], rapid: bool = False, **rules: tuple[str, ...]) -> BotScore:
-    return bot_score(Headers(fields), rapid=rapid, **{"allow": (), "deny": (), **rules})  # type: ignore[arg-type]
+    return bot_score(Headers(fields), rapid=rapid, **{"allow": (), "deny": (), **rules})
 
 
 def test_a_browser_has_no_signs() -> None:
