@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from itertools import groupby
 from typing import Literal
 
 from netlab.errors import InputError
@@ -13,7 +12,7 @@ from netlab.report.document import request_document
 from netlab.report.har import har
 from netlab.report.html import panel, timeline
 from netlab.report.html.page import page
-from netlab.trace.client_requests import ClientRequest, client_requests
+from netlab.trace.client_requests import ClientRequest, by_phase, client_requests
 from netlab.trace.client_story import client_stories
 from netlab.trace.findings import Findings
 from netlab.trace.leg import network
@@ -55,8 +54,8 @@ def exports(
 
 def _drawings(requests: Sequence[ClientRequest], followed: Sequence[Variant]) -> Iterator[tuple[str, str]]:
     """All requests of each phase in one; those that were followed with all their spans."""
-    for phase, some in groupby(requests, lambda one: one.phase):
-        yield _named("requests", phase), panel.standalone(list(some), phase)
+    for phase, some in by_phase(requests).items():
+        yield _named("requests", phase), panel.standalone(some, phase)
     for one in followed:
         yield _named("waterfall", one.name), timeline.standalone(one)
 

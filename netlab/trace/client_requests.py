@@ -101,6 +101,14 @@ def client_requests(read: Recording) -> tuple[ClientRequest, ...]:
     return tuple(sorted(found, key=lambda one: (one.start_ns, one.span.asked)))
 
 
+def by_phase(requests: Iterable[ClientRequest]) -> dict[str, list[ClientRequest]]:
+    """In the order of their first requests."""
+    found: dict[str, list[ClientRequest]] = {}
+    for one in requests:
+        found.setdefault(one.phase, []).append(one)
+    return found
+
+
 def _of_node(node: str, frames: Sequence[Frame], read: Recording) -> Iterator[ClientRequest]:
     own = set(read.run.nodes[node].addresses)
     asked = _Lookups(lookups(packets_of(frames), node))

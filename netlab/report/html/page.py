@@ -6,14 +6,13 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
-from itertools import groupby
 from typing import Any
 
 from netlab.model.event import Event
 from netlab.report.html import ladder, packets, panel, plots, timeline, topology_map
 from netlab.report.html.markup import Markup, data, el, frames, joined
 from netlab.trace.claim import Claim
-from netlab.trace.client_requests import ClientRequest, client_requests
+from netlab.trace.client_requests import ClientRequest, by_phase, client_requests
 from netlab.trace.findings import Findings
 from netlab.trace.leg import Leg, network
 from netlab.trace.packet import packets_of
@@ -147,8 +146,9 @@ def _panels(read: Recording) -> list[Markup]:
     requests = client_requests(read)
     if not requests:
         return [el("p", "No client asked for anything over HTTP: see the ladder and the plots.")]
-    phases = [(phase, list(some)) for phase, some in groupby(requests, lambda one: one.phase)]
-    made = [_folded(_said(phase, some), panel.drawing(some, phase)) for phase, some in phases[:_PANELS]]
+    phases = by_phase(requests)
+    shown = list(phases.items())[:_PANELS]
+    made = [_folded(_said(phase, some), panel.drawing(some, phase)) for phase, some in shown]
     left = len(phases) - len(made)
     return [*made, *([el("p", f"{left} more parts of the scenario: `netlab report --svg`.")] if left else [])]
 
