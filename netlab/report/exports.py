@@ -38,8 +38,7 @@ def exports(
         raise InputError(cause, "--html and --json tell what there is; `netlab flows` lists the connections")
     followed = findings.trace.variants if findings.trace is not None else ()
     if "har" in wanted:
-        names = {one.trace_id: one.name for one in followed}
-        yield "requests.har", _json(har(requests, names))
+        yield "requests.har", _json(har(requests))
     if "svg" in wanted:
         yield from _drawings(requests, followed)
     if {"csv", "requests"} & set(wanted):

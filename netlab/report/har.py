@@ -18,16 +18,16 @@ from netlab.trace.client_requests import ClientRequest, Interval
 _HEAD_END = b"\r\n\r\n"
 
 
-def har(requests: Sequence[ClientRequest], names: Mapping[str, str]) -> dict[str, Any]:
-    """Times in ms. `names`: trace-id ─► what the request is called. Of an entry, `_frame` is its first packet
-    in trace.pcapng, `_node` who asked. A page a phase of the scenario."""
+def har(requests: Sequence[ClientRequest]) -> dict[str, Any]:
+    """Times in ms. Of an entry, `comment` is the client's name for it, `_frame` its first packet in
+    trace.pcapng, `_node` who asked. A page a phase of the scenario."""
     pages = {one.phase: one for one in reversed(requests) if one.phase}
     return {
         "log": {
             "version": "1.2",
             "creator": {"name": "netlab", "version": "1"},
             "pages": [_page(name, one) for name, one in reversed(pages.items())],
-            "entries": [_entry(one, names) for one in requests],
+            "entries": [_entry(one) for one in requests],
         }
     }
 
@@ -40,7 +40,7 @@ def _date(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
-def _entry(one: ClientRequest, names: Mapping[str, str]) -> dict[str, Any]:
+def _entry(one: ClientRequest) -> dict[str, Any]:
     found = {
         "startedDateTime": _date(one.start_ns),
         "time": (one.end_ns - one.start_ns) / 1e6,
@@ -50,7 +50,7 @@ def _entry(one: ClientRequest, names: Mapping[str, str]) -> dict[str, Any]:
         "timings": timings(one),
         "serverIPAddress": one.connection.server.address,
         "connection": str(one.connection.client.port),
-        "comment": names.get(one.span.exchange.trace_id, ""),
+        "comment": one.name,
         "_node": one.node,
         "_frame": one.span.asked.frame,
     }

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netlab.decode.frame import Frame
+from netlab.model.event import Event
 from netlab.proto.http import RequestHead, ResponseHead
 from netlab.trace.connection import Connection, Span, connections
+from netlab.trace.message import trace_id_in
 from netlab.trace.names import Lookup, lookups, turns_of
 from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
@@ -31,12 +33,13 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
-    """`phase`: of the scenario, "" outside of all. `lookup`, `connect`, `tls`: what was done for this
-    request; None where nothing was: the connection was there. `connect` has `tls` in it, in
-    QUIC both are one."""
+    """`phase`: of the scenario, "" outside of all. `name`: what the client's event calls it, "" without one.
+    `lookup`, `connect`, `tls`: what was done for this request; None where nothing was: the connection was
+    there. `connect` has `tls` in it, in QUIC both are one."""
 
     node: str
     phase: str
+    name: str
     connection: Connection
     span: Span
     lookup: Interval | None = None
@@ -111,25 +114,25 @@ def by_phase(requests: Iterable[ClientRequest]) -> dict[str, list[ClientRequest]
 
 def _of_node(node: str, frames: Sequence[Frame], read: Recording) -> Iterator[ClientRequest]:
     own = set(read.run.nodes[node].addresses)
-    asked = _Lookups(lookups(packets_of(frames), node))
+    asked, names = _Lookups(lookups(packets_of(frames), node)), _Names(node, read.events)
     for connection in connections(frames, read.keys):
         if connection.client.address in own:
-            yield from _of_connection(node, connection, asked, read)
+            yield from _of_connection(connection, asked, names, read)
 
 
 def _of_connection(
-    node: str, connection: Connection, asked: _Lookups, read: Recording
+    connection: Connection, asked: _Lookups, names: _Names, read: Recording
 ) -> Iterator[ClientRequest]:
     for number, span in enumerate(connection.requests):
-        phase = _phase(span.asked.time_ns, read)
+        which = names.node, _phase(span.asked.time_ns, read), names.of(span), connection, span
         if number:
-            yield ClientRequest(node, phase, connection, span)
+            yield ClientRequest(*which)
             continue
         connect, tls = _opening(connection, span)
         head = span.exchange.request
         host = head.authority.rpartition(":")[0] or head.authority if isinstance(head, RequestHead) else ""
         lookup = asked.before(connection.start.time_ns, host) if connect is not None else None
-        yield ClientRequest(node, phase, connection, span, lookup, connect, tls)
+        yield ClientRequest(*which, lookup, connect, tls)
 
 
 def _opening(connection: Connection, span: Span) -> tuple[Interval | None, Interval | None]:
@@ -160,6 +163,23 @@ def _interval(connection: Connection, start_ns: int, end_ns: int, frames: tuple[
 def _phase(time_ns: int, read: Recording) -> str:
     found = (one.name for one in read.run.phases if one.started_ns <= time_ns <= one.ended_ns)
     return next(found, "")
+
+
+class _Names:
+    """Of what a node's clients asked, by their events."""
+
+    def __init__(self, node: str, events: Iterable[Event]) -> None:
+        self.node = node
+        self._clicks: dict[str, list[tuple[int, str]]] = {}
+        for one in events:
+            if one.event == "request-start" and one.node == node:
+                trace_id = trace_id_in(str(one.data.get("traceparent", "")).encode())
+                self._clicks.setdefault(trace_id, []).append((one.time_ns, str(one.data.get("name", ""))))
+
+    def of(self, span: Span) -> str:
+        """That of the last click with this trace-id before it: one may be used again."""
+        clicks = self._clicks.get(span.exchange.trace_id, ()) if span.exchange.trace_id else ()
+        return next((name for time_ns, name in reversed(clicks) if time_ns <= span.asked.time_ns), "")
 
 
 class _Lookups:

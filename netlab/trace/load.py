@@ -90,7 +90,7 @@ def _variant(
 ) -> Variant:
     trace_id = trace_id_in(str(click.data.get("traceparent", "")).encode())
     name, url = str(click.data.get("name", "")), str(click.data.get("url", ""))
-    found = passages(dialogues, joined, trace_id) if trace_id else ()
+    found = _since(click, passages(dialogues, joined, trace_id) if trace_id else ())
     if not found or found[0].client.node != click.node:
         raise CaptureError(_unseen(name or url, click.node, trace_id, dialogues), AGAIN)
     crossed = sections(found)
@@ -115,6 +115,15 @@ def _variant(
         "" if secured is None else "TLS 1.3" if first.dialogue.quic is not None else secured.version,
         first.dialogue.version,
     )
+
+
+def _since(click: Event, found: Sequence[Passage]) -> tuple[Passage, ...]:
+    """Those of the click: a client that starts anew with the same seed may use a trace-id again."""
+    own = [one for one in found if one.client.node == click.node and one.asked.time_ns >= click.time_ns]
+    if not own:
+        return tuple(found)
+    start, end = own[0].asked.time_ns, own[0].received.time_ns
+    return tuple(one for one in found if start <= one.asked.time_ns <= end)
 
 
 def _status(passage: Passage) -> int:

@@ -160,7 +160,7 @@ _IMPORTED = """import('./models/har/har.js').then(({HARFormat, Importer}) =>
 def test_chromiums_network_panel_imports_the_har(tmp_path: Path) -> None:
     read, findings = recorded(tmp_path)
     assert findings.trace is not None
-    document = har(client_requests(read), {one.trace_id: one.name for one in findings.trace.variants})
+    document = har(client_requests(read))
     assert faults(document) == []
 
     async def imported() -> list[dict[str, Any]]:

@@ -65,9 +65,8 @@ def _row(one: ClientRequest, number: int, start_ns: int, scale: float) -> Markup
         bars.append(el("rect", x=x, y=y + 3, width=width, height=_ROW - 6, class_=part))
         x += width
     said = f"{(one.end_ns - one.start_ns) / 1e6:.2f} ms"
-    title = (
-        f"{one.span.method} {one.url} ─► {one.span.status or 'no answer'}, HTTP/{one.span.version}, {said}"
-    )
+    answer = f"{one.span.status or 'no answer'}, HTTP/{one.span.version}, {said}"
+    title = f"{one.name} {one.span.method} {one.url} ─► {answer}".strip()
     label = f"{one.span.status or '–'} {one.span.method} {one.span.target}"
     return el(
         "g",

@@ -72,8 +72,8 @@ def plain() -> Recording:
 
 def test_a_request_in_the_clear_with_cookies_and_a_redirect() -> None:
     (one,) = client_requests(plain())
-    (entry,) = har([one], {})["log"]["entries"]
-    assert faults(har([one], {})) == []
+    (entry,) = har([one])["log"]["entries"]
+    assert faults(har([one])) == []
     asked, told = entry["request"], entry["response"]
     assert asked["url"] == "http://shop.example/login?next=%2Fhome&empty="
     assert asked["queryString"] == [{"name": "next", "value": "/home"}, {"name": "empty", "value": ""}]
@@ -121,7 +121,7 @@ def test_requests_on_one_connection_that_the_first_opened(tmp_path: Path) -> Non
     assert first.tls.trips == 1
     assert all(one.connect is None and one.tls is None for one in rest), "the connection was there"
     assert {one.phase for one in found} == {"all at once"}
-    document = har(found, {})
+    document = har(found)
     assert faults(document) == []
     assert [one["id"] for one in document["log"]["pages"]] == ["all at once"]
 
@@ -135,7 +135,7 @@ def test_quic_and_a_request_in_its_first_flight() -> None:
         made.fetch("/a")
         made.settle(200 * QUIC_MS)
         found = client_requests(recorded(made.frames("client"), made.keys, made.client_address[0]))
-        assert faults(har(found, {})) == []
+        assert faults(har(found)) == []
         shown.append(timings(found[0]))
     assert shown[0]["connect"] == shown[0]["ssl"] == pytest.approx(50, abs=3)
     assert shown[1]["connect"] == shown[1]["ssl"] == pytest.approx(0, abs=1), "0-RTT: asked at once"
@@ -143,15 +143,18 @@ def test_quic_and_a_request_in_its_first_flight() -> None:
 
 def test_the_lookup_belongs_to_the_connection_that_it_was_for(tmp_path: Path) -> None:
     story = Story(tmp_path).tell()
-    read = Recording(tmp_path, story_run(), (), KeyLog.parse(story.keys))
+    click = story.event()
+    before = replace(click, time_ns=click.time_ns - 1000 * MS, data=click.data | {"name": "before"})
+    after = replace(click, time_ns=story.end_ns + MS, data=click.data | {"name": "after"})
+    read = Recording(tmp_path, story_run(), (before, click, after), KeyLog.parse(story.keys))
     read.__dict__["frames"] = tuple(story.wire.frames())
     (one,) = client_requests(read)
     assert one.lookup is not None
     assert timings(one)["dns"] == pytest.approx(30)
     assert one.connection.client.address == CLIENT
     assert one.span.exchange.trace_id == story.trace_id
-    assert faults(har([one], {story.trace_id: "direct"})) == []
-    assert har([one], {story.trace_id: "direct"})["log"]["entries"][0]["comment"] == "direct"
+    assert faults(har([one])) == []
+    assert har([one])["log"]["entries"][0]["comment"] == "direct"
     (told,) = client_stories([one], join(packets_of(read.frames)), read.run)
     assert [span.name for span in told.spans] == ["DNS", "TCP", "TLS", "waiting"]
     assert [span.rtts for span in told.spans] == [1, 1, 1, 1]
@@ -169,7 +172,7 @@ def test_a_request_without_an_answer_is_told_as_such() -> None:
     path.client.send(ASKED)
     path.settle()
     (one,) = client_requests(recorded(path.frames(), KeyLog(), "192.0.2.1"))
-    document = har([one], {})
+    document = har([one])
     assert faults(document) == []
     told = document["log"]["entries"][0]["response"]
     assert (told["status"], told["headersSize"], told["bodySize"]) == (0, -1, -1)

@@ -118,6 +118,19 @@ def test_spans_are_measured_at_the_node_that_waits(direct: Variant) -> None:
     assert (nodes["DNS ─► ns-root"], nodes["proxy"], nodes["SQL"]) == ("resolver", "proxy", "app-1")
 
 
+def test_a_trace_id_that_is_used_again_is_another_request(tmp_path: Path) -> None:
+    """A client that starts anew with the same seed makes the same ones."""
+    first = Story(tmp_path).tell()
+    again = Story(
+        tmp_path, first.end_ns + 100 * MS, port=40_500, mapped=40_500, dns=False, wire=first.wire
+    ).tell()
+    keys = KeyLog.parse(first.keys + again.keys)
+    found = variants(first.wire.frames(), [first.event(), again.event()], keys, run())
+    assert [one.end_ns for one in found] == [first.end_ns, again.end_ns]
+    assert [one.hops[0].sport for one in found] == [40_000, 40_500]
+    assert all(0 <= hop.time_ns <= 300 * MS for one in found for hop in one.hops)
+
+
 def test_miss_and_hit_through_the_edge(tmp_path: Path) -> None:
     wire, keys, events = three(tmp_path)
     direct, miss, hit = variants(wire.frames(), events, KeyLog.parse(keys), run())
