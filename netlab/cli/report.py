@@ -37,7 +37,7 @@ def command(
     """Show a run again: it is computed anew from the capture in RUN. Needs no root.
 
     With options that write, their files go into RUN, and nothing is shown: report.html; requests.har;
-    requests.csv, spans.csv and hops.csv; requests.svg, or one for each phase of the scenario, and a waterfall
+    requests.csv, spans.csv and hops.csv; requests.svg, or one for each part of the scenario, and a waterfall
     for each request that the scenario follows; requests.json.
 
     Exit codes: 0 done, 1 a request of the run failed, 2 the directory can't be read, a file can't be written,

@@ -12,7 +12,7 @@ from netlab.report.document import request_document
 from netlab.report.har import har
 from netlab.report.html import panel, timeline
 from netlab.report.html.page import page
-from netlab.trace.client_requests import ClientRequest, by_phase, client_requests
+from netlab.trace.client_requests import ClientRequest, by_part, client_requests
 from netlab.trace.client_story import client_stories
 from netlab.trace.findings import Findings
 from netlab.trace.leg import network
@@ -53,7 +53,7 @@ def exports(
 
 def _drawings(requests: Sequence[ClientRequest], followed: Sequence[Variant]) -> Iterator[tuple[str, str]]:
     """All requests of each phase in one; those that were followed with all their spans."""
-    for phase, some in by_phase(requests).items():
+    for phase, some in by_part(requests).items():
         yield _named("requests", phase), panel.standalone(some, phase)
     for one in followed:
         yield _named("waterfall", one.name), timeline.standalone(one)

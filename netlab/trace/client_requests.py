@@ -6,6 +6,7 @@ and secured, when it was asked, and when the answer began and was whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from netlab.trace.names import Lookup, lookups, turns_of
 from netlab.trace.packet import packets_of
 from netlab.trace.recording import Recording
 
+_NUMBERED = re.compile(r"(.+?) \d+(?:/\d+)*")
 _NEAR_NS = 1_000_000_000  # a lookup belongs to a connection that is opened so soon after it
 
 
@@ -104,11 +106,13 @@ def client_requests(read: Recording) -> tuple[ClientRequest, ...]:
     return tuple(sorted(found, key=lambda one: (one.start_ns, one.span.asked)))
 
 
-def by_phase(requests: Iterable[ClientRequest]) -> dict[str, list[ClientRequest]]:
-    """In the order of their first requests."""
+def by_part(requests: Iterable[ClientRequest]) -> dict[str, list[ClientRequest]]:
+    """By the parts of the scenario, in the order of their first requests: by phase, or where it has none, by
+    the clients' names without the numbers at their ends ("5% HTTP/3 2/17")."""
     found: dict[str, list[ClientRequest]] = {}
     for one in requests:
-        found.setdefault(one.phase, []).append(one)
+        numbered = _NUMBERED.fullmatch(one.name)
+        found.setdefault(one.phase or (numbered[1] if numbered else ""), []).append(one)
     return found
 
 

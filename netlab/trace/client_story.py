@@ -13,8 +13,8 @@ from netlab.trace.story import Hop, Span, Variant
 
 def client_stories(requests: Sequence[ClientRequest], joined: Network, run: Run) -> tuple[Variant, ...]:
     """Of each request: what its client waited for, and the interfaces that its first packet and the first one
-    of its answer crossed, on the client's own connection. `name`: its number, and the client's name for it, or
-    method and target."""
+    of its answer crossed, on the client's own connection. `name`: its number, and the client's name for it,
+    or method and target."""
     return tuple(_story(one, number, joined, run) for number, one in enumerate(requests, 1))
 
 

@@ -12,7 +12,7 @@ from netlab.model.event import Event
 from netlab.report.html import ladder, packets, panel, plots, timeline, topology_map
 from netlab.report.html.markup import Markup, data, el, frames, joined
 from netlab.trace.claim import Claim
-from netlab.trace.client_requests import ClientRequest, by_phase, client_requests
+from netlab.trace.client_requests import ClientRequest, by_part, client_requests
 from netlab.trace.findings import Findings
 from netlab.trace.leg import Leg, network
 from netlab.trace.packet import packets_of
@@ -22,7 +22,7 @@ from netlab.trace.story import Variant
 from netlab.trace.table import Cell, Table
 
 _EVENTS = 300  # of one request
-_PANELS = 12  # parts of the scenario whose requests are drawn
+_PANELS = 20  # parts of the scenario whose requests are drawn
 _VIEWS = {
     "claims": "Claims", "map": "Map", "waterfall": "Waterfall", "ladder": "Ladder", "plots": "Plots",
     "packets": "Packets",
@@ -146,7 +146,7 @@ def _panels(read: Recording) -> list[Markup]:
     requests = client_requests(read)
     if not requests:
         return [el("p", "No client asked for anything over HTTP: see the ladder and the plots.")]
-    phases = by_phase(requests)
+    phases = by_part(requests)
     shown = list(phases.items())[:_PANELS]
     made = [_folded(_said(phase, some), panel.drawing(some, phase)) for phase, some in shown]
     left = len(phases) - len(made)

@@ -20,7 +20,7 @@ from netlab.report.csv_tables import requests_csv
 from netlab.report.exports import Kind, exports
 from netlab.report.har import har, timings
 from netlab.report.html import panel
-from netlab.trace.client_requests import ClientRequest, client_requests
+from netlab.trace.client_requests import ClientRequest, by_part, client_requests
 from netlab.trace.client_story import client_stories
 from netlab.trace.findings import Findings
 from netlab.trace.leg import network as join
@@ -189,6 +189,14 @@ def test_csv_has_a_line_for_each_and_drawings_a_row(tmp_path: Path) -> None:
     assert len(drawn) == 2
     many: list[ClientRequest] = [*found] * panel.MOST
     assert f"{len(many) - panel.MOST} more requests" in panel.drawing(many, "many")
+
+
+def test_requests_of_a_scenario_without_phases_are_parted_by_their_names(tmp_path: Path) -> None:
+    found = client_requests(over_http2(tmp_path, "/a", "/b", "/c"))
+    names = ("1% HTTP/2 1/1", "1% HTTP/2 1/2", "miss")
+    named = [replace(one, phase="", name=name) for one, name in zip(found, names, strict=True)]
+    assert {part: len(some) for part, some in by_part(named).items()} == {"1% HTTP/2": 2, "": 1}
+    assert list(by_part(found)) == ["all at once"]
 
 
 def test_files_of_a_run(tmp_path: Path) -> None:
