@@ -17,6 +17,7 @@ from netlab.scenarios.measured import failures
 from netlab.scenarios.scenario import Scenario
 from netlab.scenarios.verdicts import Finding, about, claim
 from netlab.trace.claim import Claim, Verdict
+from netlab.trace.connection import connections
 from netlab.trace.findings import Findings
 from netlab.trace.packet import Packet, packets_of
 from netlab.trace.recording import Recording
@@ -124,6 +125,11 @@ class Seen:
         client, server = frozenset(nodes[LONDON[0]].addresses), frozenset(nodes[RESOLVER].addresses)
         return {way: talks(self.at(LONDON, f"way {way}"), client, server, _PAUSE_S / 2)[:-1] for way in WAYS}
 
+    @cached_property
+    def rtt_ns(self) -> int:
+        """From the client to the resolver and back: the quickest lookup by UDP."""
+        return round(min((one.ms for one in self.ways.get("udp", ())), default=0.0) * 1e6)
+
 
 def judge(read: Recording) -> Findings:
     seen = Seen(read)
@@ -202,10 +208,10 @@ def _way_table(seen: Seen) -> Table:
             Row(
                 (
                     WAYS[way],
-                    first.turns,
+                    _first_trips(seen, way, first),
                     round(first.ms, 1),
                     first.bytes,
-                    sum(one.turns for one in more) / len(more),
+                    sum(one.turns(seen.rtt_ns) for one in more) / len(more),
                     later.text() if later else None,
                     round(sum(one.bytes for one in more) / len(more)),
                 ),
@@ -217,10 +223,18 @@ def _way_table(seen: Seen) -> Table:
         ("way", "round trips, first", "ms", "bytes", "round trips, later", "ms, later", "bytes, later"),
         tuple(rows),
         (
-            "round trips: how often the server answered what the client had said; HTTP/2's settings count.",
-            "first: with all that opening a connection takes. bytes: of frames, both ways, at the client.",
+            "round trips: until the answer; first: with all that opening a connection takes.",
+            "bytes: of frames, both ways, at the client.",
         ),
     )
+
+
+def _first_trips(seen: Seen, way: str, first: Talk) -> int | None:
+    """Until the first answer. HTTP/2 says more than that: there it is read which packets are the answer."""
+    if way != "https":
+        return first.turns(seen.rtt_ns)
+    found = connections([one.frame for one in first.packets], seen.read.keys)
+    return next((one.round_trips.count for one in found if one.round_trips is not None), None)
 
 
 def _claims(seen: Seen) -> Iterator[Claim]:

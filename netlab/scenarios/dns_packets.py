@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from netlab.errors import RemoteProtocolError
 from netlab.proto.dns import FrameCodec, Message, decode
 from netlab.trace.packet import Packet, Socket
+from netlab.trace.round_trips import Moment, Spoken, turns
 
 _Flow = tuple[str, Socket, Socket]
 
@@ -97,15 +97,19 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What went between two pauses. `turns`: how often the server answered what the client had said."""
+    """What went between two pauses."""
 
     packets: tuple[Packet, ...]
     client: frozenset[str]
 
-    @property
-    def turns(self) -> int:
-        speakers = [one.src.address for one in self.packets if one.speaks]
-        return sum(before in self.client and after not in self.client for before, after in pairwise(speakers))
+    def turns(self, rtt_ns: int) -> int:
+        """Waits for the server, each of which takes at least about `rtt_ns` (netlab.trace.round_trips)."""
+        spoken = (
+            Spoken(Moment(one.time_ns, one.number), one.src.address in self.client)
+            for one in self.packets
+            if one.speaks
+        )
+        return len(turns(spoken, rtt_ns))
 
     @property
     def ms(self) -> float:

@@ -53,10 +53,11 @@ def test_dns(lab: Lab) -> None:
 
     ways = rows(found, 1, "way")
     first = {way: one["round trips, first"] for way, one in ways.items()}
-    assert (first["UDP"], first["TCP"], first["TLS 1.3"]) == (1, 2, 3), ways
-    assert 3 <= first["HTTPS (HTTP/2)"] <= 4, ways
+    https = first.pop("HTTPS (HTTP/2)")
+    assert tuple(first.values()) == (1, 2, 3), ways
+    assert https in (3, 4), "on a busy machine the request leaves after the session tickets have come"
     assert ways["UDP"]["bytes"] < ways["TCP"]["bytes"] < ways["TLS 1.3"]["bytes"], ways
-    assert all(one["round trips, later"] == 1 for one in ways.values()), ways
+    assert all(one["round trips, later"] <= 1.5 for one in ways.values()), ways
 
     again = lab.netlab("report", str(folder), "--json")
     assert {claim["id"]: claim["verdict"] for claim in again.json()["claims"]} == told | {"dns-cold": cold}

@@ -199,5 +199,5 @@ def test_talks_are_cut_at_pauses() -> None:
         made.now += 400 * MS
     client, server = frozenset((AT["client-a"],)), frozenset((AT[RESOLVER],))
     found = talks(packets_of(made.frames), client, server, 0.2)
-    assert [(len(one.packets), one.turns, one.ms) for one in found] == [(2, 1, 5.0)] * 3
+    assert [(len(one.packets), one.turns(5 * MS), one.ms) for one in found] == [(2, 1, 5.0)] * 3
     assert talks(packets_of(made.frames), server, frozenset(), 0.2) == ()
