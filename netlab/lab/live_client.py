@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from netlab.errors import LabError
+from netlab.errors import HostError, LabError
 from netlab.lab.control import Message, converse
 
 _READ_BYTES = 64 * 1024
@@ -36,7 +36,8 @@ class LiveCapture:
 
     def copy(self, output: int) -> None:
         """Writes the stream to `output`, as it comes, until it ends, `finish` is called, or nobody reads
-        `output` any more. Raises LabError where the capture failed."""
+        `output` any more. Raises LabError where the capture failed, HostError where `output` can't be
+        written."""
         try:
             while (data := self._next(output)) is not None:
                 _write(output, data)
@@ -45,6 +46,8 @@ class LiveCapture:
                     return
         except BrokenPipeError:
             return
+        except OSError as error:
+            raise HostError(f"the capture can't be written: {error.strerror}", "give it more room") from error
 
     def _next(self, output: int) -> bytes | None:
         """The next bytes, none at the end; None where nobody reads the output."""

@@ -204,6 +204,22 @@ def test_a_terminal_is_refused(pair: Lab) -> None:
     assert "wireshark -k -i -" in done.stderr
 
 
+def test_what_makes_no_sense(pair: Lab) -> None:
+    cases: list[tuple[tuple[str, ...], int, str]] = [
+        (("--filter", "tcp porrt 80"), 2, "capture filter 'tcp porrt 80'"),
+        (("--on", "a,c"), 2, "no interface of the lab matches 'c'"),
+        (("--snaplen", "300000"), 2, "1 to 262144"),
+        ((), 3, "No space left on device"),
+    ]
+    for words, status, expected in cases:
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                live(pair, *words), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=20
+            )
+        assert (done.returncode, expected in done.stderr) == (status, True), done
+    poll_until(lambda: captures(pair) == [], "no recorder is left")
+
+
 @pytest.mark.needs("tshark")
 def test_programs_that_honour_sslkeylogfile_are_decrypted(pair: Lab, tmp_path: Path) -> None:
     """curl as `netlab exec` and as a role of kind `command`. The server logs nothing."""
