@@ -115,7 +115,7 @@ def test_retry_after_is_waited_for_and_the_deadline_is_not_passed(tmp_path: Path
         role = await made.ask(spec(port, retry=FAST, timeouts={"total": "500ms"}))
         assert outcome(role) == [503], "it gives up at once: the next attempt would come too late"
         assert len(server.seen) == 1
-        assert role.events("request-done")[0]["total_ms"] < 400, role.events()
+        assert role.events("request-done")[0]["total_ms"] < 500, role.events()
 
     site(tmp_path, work)
 
@@ -167,18 +167,18 @@ def test_a_hedge_wins_where_the_first_is_slow(tmp_path: Path) -> None:
     async def work(made: Site) -> None:
         server = Server(lambda number: "hang" if number == 1 else 200)
         port = await made.listen(server.handle)
-        role = await made.ask(spec(port, 4, hedge={"after": "100ms"}))
+        role = await made.ask(spec(port, 4, hedge={"after": "300ms"}))
         assert outcome(role) == [200] * 4
         assert len(server.seen) == 5, "one was slow"
         assert len(role.events("hedged")) == 1
-        assert role.events("request-done")[0]["total_ms"] < 1000, role.events()
+        assert role.events("request-done")[0]["total_ms"] < 1800, role.events()
         server.seen.clear()
-        role = await made.ask(spec(port, request={"method": "POST"}, hedge={"after": "100ms"}))
+        role = await made.ask(spec(port, request={"method": "POST"}, hedge={"after": "300ms"}))
         assert outcome(role) == [200]
         assert len(server.seen) == 1, "a POST is not sent twice"
-        slow = Server(lambda _: 0.25)
+        slow = Server(lambda _: 0.7)
         port = await made.listen(slow.handle)
-        role = await made.ask(spec(port, hedge={"after": "100ms", "most": 3}))
+        role = await made.ask(spec(port, hedge={"after": "300ms", "most": 3}))
         assert outcome(role) == [200]
         assert 2 <= len(slow.seen) <= 4
         assert role.events("request-done")[0]["bytes"] == 4, (
@@ -213,7 +213,7 @@ def test_the_breaker_opens_tests_and_closes(tmp_path: Path) -> None:
 
 def test_a_bulkhead_keeps_the_slow_from_taking_all(tmp_path: Path) -> None:
     async def work(made: Site) -> None:
-        slow, fast = Server(lambda _: 0.5), Server(lambda _: 200)
+        slow, fast = Server(lambda _: 1.0), Server(lambda _: 200)
         ports = [await made.listen(one.handle) for one in (slow, fast)]
         urls = [f"http://127.0.0.1:{ports[0]}/"] * 12 + [f"http://127.0.0.1:{ports[1]}/"] * 4
         for bulkhead in (None, {"limit": 40, "of": {f"127.0.0.1:{ports[0]}": 4}}):
@@ -231,10 +231,10 @@ def test_a_bulkhead_keeps_the_slow_from_taking_all(tmp_path: Path) -> None:
             found = outcome(role)
             took = [one["total_ms"] for one in role.events("request-done") if int(one["name"]) >= 12]
             if bulkhead is None:
-                assert min(took) > 400, "the pool's connections are all waiting for the slow one"
+                assert min(took) > 900, "the pool's connections are all waiting for the slow one"
                 assert found == [200] * 16
             else:
-                assert max(took) < 400, took
+                assert max(took) < 900, took
                 assert found.count(200) == 8, found
                 assert len(role.events("bulkhead-full")) == 8
                 assert slow.busiest >= 4
