@@ -159,7 +159,7 @@ def assemble(
     allow_descriptors(len(stats) * _DESCRIPTORS_EACH)
     interfaces = [_Interface(number, counts, directory) for number, counts in enumerate(stats)]
     secrets = pcapng.secrets(key_log) if key_log else b""
-    shared = _Shared(secrets, pcapng.names(_by_address(names)) if names else b"", descriptions, speeds)
+    shared = _Shared(secrets, pcapng.names(by_address(names)) if names else b"", descriptions, speeds)
     hops = [directory / "hops" / f"{stem(one['node'], one['interface'])}.pcapng" for one in stats]
     files = (directory / "trace.pcapng", *hops)
     try:
@@ -282,7 +282,8 @@ def _first_ns(path: Path) -> int:
     return next((record.time_ns for record in pcap.records(_mapped(path), str(path))), 0)
 
 
-def _by_address(names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def by_address(names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Names by address, of addresses by name."""
     found: dict[str, list[str]] = {}
     for name, addresses in names.items():
         for address in addresses:

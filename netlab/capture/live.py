@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netlab.capture.assemble import by_address
 from netlab.capture.files import DIRECTIONS, Counts, Direction, allow_descriptors
 from netlab.capture.merging import Merger
 from netlab.capture.recorder import Recording, Target, tell, telling
@@ -155,14 +156,7 @@ class _Live:
             )
             for name in described
         ]
-        return b"".join((pcapng.section(), *interfaces, pcapng.names(self._by_address())))
-
-    def _by_address(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name, addresses in self.described.names.items():
-            for address in addresses:
-                found.setdefault(address, []).append(name)
-        return found
+        return b"".join((pcapng.section(), *interfaces, pcapng.names(by_address(self.described.names))))
 
     def _flush(self) -> None:
         """The body of a thread: the merging one must not wait for a pipe that only it empties."""
