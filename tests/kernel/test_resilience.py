@@ -244,9 +244,9 @@ def test_a_bulkhead_keeps_the_slow_from_taking_all(tmp_path: Path) -> None:
 
 def test_a_bulkhead_s_queue(tmp_path: Path) -> None:
     async def work(made: Site) -> None:
-        server = Server(lambda _: 0.1)
+        server = Server(lambda _: 0.3)
         port = await made.listen(server.handle)
-        role = await made.ask(spec(port, 8, 8, bulkhead={"limit": 2, "queue": 4, "wait": "150ms"}))
+        role = await made.ask(spec(port, 8, 8, bulkhead={"limit": 2, "queue": 4, "wait": "450ms"}))
         found = outcome(role)
         assert server.busiest == 2
         assert found.count(200) == 4, "two at once, two after them; two more wait too long, two don't fit"
