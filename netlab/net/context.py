@@ -111,7 +111,8 @@ class RoleContext:
         for server in self._servers:
             server.close()
         for timer in self._idle:
-            timer.reschedule(0)
+            if not timer.expired():  # one that is just ending can't be changed
+                timer.reschedule(0)
         for watch in tuple(self.waiting):
             watch.interrupt()
 

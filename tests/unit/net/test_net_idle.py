@@ -95,3 +95,30 @@ def test_the_role_s_end_ends_the_wait_but_not_what_has_come() -> None:
 
     watched(60, work)
     watched(60, later)
+
+
+def test_a_role_may_stop_while_a_wait_is_just_ending() -> None:
+    async def work(
+        ctx: RoleContext, watch: IdleWatch, stream: TcpStream, reader: asyncio.StreamReader
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        failures: list[Exception] = []
+
+        def stop_between_the_timer_and_its_task() -> None:
+            if not any(timer.expired() for timer in ctx._idle):
+                loop.call_soon(stop_between_the_timer_and_its_task)
+                return
+            try:
+                ctx.stop()
+            except RuntimeError as error:
+                failures.append(error)
+
+        loop.call_soon(stop_between_the_timer_and_its_task)
+        try:
+            async with ctx.idle(0.02):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            assert ctx.stopping
+        assert not failures, failures
+
+    watched(60, work)
