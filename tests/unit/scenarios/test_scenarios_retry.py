@@ -6,7 +6,7 @@ from itertools import count
 
 from netlab.scenarios import retry
 from netlab.scenarios.calls import APPS, CLIENT, PUBLIC, SERVER
-from netlab.scenarios.retry import ATTEMPTS, BUDGET, CALLS, CLIENTS, OUT_PORT, RESERVE
+from netlab.scenarios.retry_read import ATTEMPTS, BUDGET, CALLS, CLIENTS, OUT_PORT, RESERVE
 from netlab.trace.claim import Claim, Verdict
 from netlab.trace.run import RunPhase
 from tests.kit.recordings import by_id, recording
