@@ -1,7 +1,8 @@
 """What `netlab decode --json` and tshark say of the same packets, field by field.
 
 tshark is asked with `-T fields`: one row a packet, in a fraction of the text of `-T json`, which prints the
-same fields of the same dissection, in trees. That these are the same values is tested too (`json_differences`).
+same fields of the same dissection, in trees. That these are the same values is tested too
+(`json_differences`).
 """
 
 from __future__ import annotations
