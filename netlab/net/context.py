@@ -217,9 +217,10 @@ class RoleContext:
                     peer = peer if top.tls is not None else None
             if peer is not None:
                 await handler(top, peer)
-        except (OSError, RemoteProtocolError) as error:
+        except (OSError, RemoteProtocolError, LocalProtocolError) as error:
+            # Also a bug of ours, which one peer has found, is not to end what others are served.
             cause = str(error) or type(error).__name__
-            if isinstance(error, RemoteProtocolError):
+            if not isinstance(error, OSError):
                 self.emit("error", stream.flow, cause=cause)
         finally:
             await top.close()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from netlab.errors import LocalProtocolError
 from netlab.net.context import RoleContext
 from netlab.net.shared_body import SharedBody
 from netlab.net.upstream import Response, UpstreamError
@@ -52,13 +53,16 @@ class Flight:
         try:
             await work(self)
         except UpstreamError as error:
-            if not self._decided.done():
-                self._decided.set_exception(error)
-                self._decided.exception()  # seen, also where nobody waits
+            self._fail(error)
+        except LocalProtocolError as error:  # a bug of ours that one request has found
+            self._fail(UpstreamError(str(error)))
         finally:
-            if not self._decided.done():
-                self._decided.set_exception(UpstreamError("given up before there was an answer"))
-                self._decided.exception()
+            self._fail(UpstreamError("given up before there was an answer"))
+
+    def _fail(self, error: UpstreamError) -> None:
+        if not self._decided.done():
+            self._decided.set_exception(error)
+            self._decided.exception()  # seen, also where nobody waits
 
     def decide(self, decision: FromCache | Passing) -> None:
         self._decided.set_result(decision)

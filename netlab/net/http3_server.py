@@ -141,14 +141,20 @@ class _Connection:
             await self._handler(exchange)
             if not exchange.begun:
                 head = exchange.request
-                raise LocalProtocolError(f"no response to {head.method} {head.target}")
-        except (OSError, RemoteProtocolError) as error:
-            await self._failed(exchange, error)
+                error = LocalProtocolError(f"no response to {head.method} {head.target}")
+                await self._failed(exchange, error)
+        except (OSError, RemoteProtocolError, LocalProtocolError) as failure:
+            await self._failed(exchange, failure)
         finally:
             self._finish(exchange)
 
     async def _failed(self, exchange: Http3Exchange, error: Exception) -> None:
-        """The peer's fault, or an upstream's: said by a status where one can still be sent."""
+        """The peer's fault, or an upstream's: said by a status where one can still be sent. Where it is ours,
+        the others on this connection go on."""
+        if isinstance(error, LocalProtocolError):
+            self._ctx.emit("error", exchange.flow, cause=str(error))
+            exchange.abort()
+            return
         if not exchange.begun and not isinstance(error, StreamResetError):
             status = error.status if isinstance(error, RemoteProtocolError) else 0
             with contextlib.suppress(OSError):

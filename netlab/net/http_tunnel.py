@@ -13,6 +13,7 @@ from netlab.net.upstream import Target, UpstreamError
 from netlab.proto.http import Headers, RequestHead, ResponseHead, end_to_end
 from netlab.proto.websocket_handshake import accept_key
 
+_OF_BODY = ("content-length", "content-type", "content-encoding", "content-range", "etag", "last-modified")
 _KEY, _ACCEPT = "Sec-WebSocket-Key", "Sec-WebSocket-Accept"
 
 
@@ -21,12 +22,17 @@ async def pass_tunnel(
 ) -> None:
     """Open a tunnel to `target` for what the exchange asks; on success both are one until either ends.
 
-    An upstream that refuses is passed on with its status. Raises UpstreamError.
+    An upstream that refuses is passed on with its status, without what describes its body, which is not
+    passed. Raises UpstreamError, also where it succeeds in something else than the tunnel: over HTTP/2 and
+    3 a client would take that for one.
     """
     asked = _asked(ctx, exchange, head, target)
     answer, upstream = await pool.tunnel(target, asked)
+    if upstream is None and answer.status < 300:
+        raise UpstreamError(f"{target}: it answered {answer.status}, and opened no tunnel")
     if upstream is None:
-        await exchange.respond(ResponseHead(answer.status, end_to_end(answer.headers)))
+        fields = end_to_end(answer.headers).without(*_OF_BODY)
+        await exchange.respond(ResponseHead(answer.status, fields))
         return
     try:
         _check(asked, answer, target)
@@ -39,7 +45,8 @@ async def pass_tunnel(
 
 def _asked(ctx: RoleContext, exchange: Exchange, head: RequestHead, target: Target) -> RequestHead:
     """HTTP/1.1 has a key that the answer must prove to have read (RFC 6455 section 1.3); an extended
-    CONNECT has none (RFC 8441 section 5)."""
+    CONNECT has none (RFC 8441 section 5). A body of the client's is not passed."""
+    head = head.with_headers(head.headers.without("content-length", "expect"))
     if target.versions != ("1.1",):
         return head.with_headers(head.headers.without(_KEY))
     if exchange.request.version == "1.1":

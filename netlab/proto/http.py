@@ -193,7 +193,27 @@ _HOP_BY_HOP = (
 )
 
 
+# Section 7.6.1: what is meant for all recipients is no connection option. Who names it there would have a
+# request lose its host, its length, or the token that decides who may see the answer.
+_FOR_ALL = frozenset(
+    {
+        "authorization",
+        "cache-control",
+        "cdn-loop",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "host",
+        "range",
+        "vary",
+        "via",
+    }
+)
+
+
 def end_to_end(headers: Headers) -> Headers:
-    """What a proxy forwards: without hop-by-hop fields and those that Connection names."""
-    named = (member.lower() for member in members(headers.get("connection")))
-    return headers.without(*_HOP_BY_HOP, *named)
+    """What a proxy forwards: without hop-by-hop fields and those that Connection may name, and does."""
+    named = {member.lower() for member in members(headers.get("connection"))}
+    return headers.without(*_HOP_BY_HOP, *named - _FOR_ALL)
