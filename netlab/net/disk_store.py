@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from netlab.errors import LabError
 from netlab.net.context import RoleContext
-from netlab.policy.cache import Change, Dropped, Kept, Variant
+from netlab.policy.cache import Change, Dropped, Invalidated, Kept, Variant
 from netlab.policy.cache_key import Key
 from netlab.policy.purge import Condition
 from netlab.policy.stored import Stored
@@ -86,6 +86,9 @@ class DiskStore:
                 self._save(change.variant, change.entry)
             elif isinstance(change, Dropped):
                 self._drop(change.variant)
+            elif isinstance(change, Invalidated):
+                for variant in list(self._by_key.get(change.key, ())):
+                    self._drop(variant)
             else:
                 self._purge(change.condition, soft=change.soft)
 

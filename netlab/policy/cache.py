@@ -19,6 +19,11 @@ Variant = tuple[Key, Varied]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_VARIANTS = 64  # of one key: whoever makes up field values must not fill the cache
 _PURGES = 256  # remembered for responses that are still on their way
+_INVALIDATED = 10_000  # keys, likewise
+# Python's objects for an entry take about this much beside what its bytes do. Small entries are bounded by
+# their number, or a cache of many would take far more memory than its capacity says.
+_ENTRY_BYTES = 1024
+_FEWEST_ENTRIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,19 @@ class Purged:
     soft: bool
 
 
-Change = Kept | Dropped | Purged
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """Nor is anything of this key."""
+
+    key: Key
+
+
+Change = Kept | Dropped | Purged | Invalidated
 
 
 class Cache:
-    """Holds at most `capacity` bytes; what was used least recently goes first. `now`: epoch seconds.
+    """Holds at most `capacity` bytes of responses and keys, in at most a `capacity` / 1024 entries (64 in a
+    tiny one); what was used least recently goes first. `now`: epoch seconds.
 
     `journal`: where a second store, behind this one, is told of every change but those for want of room.
     """
@@ -87,12 +100,14 @@ class Cache:
     ) -> None:
         self._journal = journal
         self._capacity = capacity
+        self._most_entries = max(_FEWEST_ENTRIES, capacity // _ENTRY_BYTES)
         self._settings = PLAIN_KEY if settings == PLAIN_KEY else settings  # which key_of knows at a glance
         self._latest: tuple[RequestHead | None, Key] = None, ("", "")
         self._size = 0
         self._stored: OrderedDict[Variant, Stored] = OrderedDict()
         self._variants: dict[Key, dict[Varied, None]] = {}  # in the order of storing
         self._purges: deque[tuple[float, Condition]] = deque()
+        self._invalidated: OrderedDict[Key, float] = OrderedDict()  # when, in that order
         self._forgotten_at = float("-inf")  # the last purge of which no more is known
 
     @property
@@ -113,7 +128,7 @@ class Cache:
 
     def admit(self, variant: Variant, entry: Stored) -> None:
         """Take what a second store has kept, unless there is something newer here."""
-        if variant not in self._stored and entry.size <= self._capacity:
+        if variant not in self._stored and _cost(variant, entry) <= self._capacity:
             self._put(variant, entry)
 
     def add_packed(self, request: RequestHead, entry: Stored, packed: Stored) -> None:
@@ -156,13 +171,13 @@ class Cache:
         if not storable(request, response):
             return None
         entry = stored(response, body, requested_at, now, request, default_s)
-        if not _is_whole(entry) or entry.size > self._capacity:
-            return None
         variant = self.key_of(request), entry.varied
+        if not _is_whole(entry) or _cost(variant, entry) > self._capacity:
+            return None
         if self._was_purged(variant[0], entry, requested_at):
             return None
         entry = _combined(self._stored.get(variant), entry)
-        if entry.size > self._capacity:
+        if _cost(variant, entry) > self._capacity:
             return None
         self._keep(variant, entry)
         return entry
@@ -204,7 +219,14 @@ class Cache:
         for name in ("location", "content-location"):
             if target := _same_origin(base, response.headers.get(name)):
                 keys.add(self.key_of(replace(request, target=target)))
-        self.purge(lambda key, _: key in keys, now)
+        for key in keys:
+            self._tell(Invalidated(key))
+            self._invalidated.pop(key, None)
+            self._invalidated[key] = now
+            for variant in self.variants(key):
+                self._drop(variant)
+        while len(self._invalidated) > _INVALIDATED:
+            self._forgotten_at = max(self._forgotten_at, self._invalidated.popitem(last=False)[1])
         return True
 
     def purge(self, condition: Condition, now: float, *, soft: bool = False) -> int:
@@ -213,7 +235,7 @@ class Cache:
         self._tell(Purged(condition, soft))
         self._purges.append((now, condition))
         if len(self._purges) > _PURGES:
-            self._forgotten_at, _ = self._purges.popleft()
+            self._forgotten_at = max(self._forgotten_at, self._purges.popleft()[0])
         chosen = self.matching(condition)
         for variant in chosen:
             if soft:
@@ -226,7 +248,7 @@ class Cache:
         return [variant for variant, entry in self._stored.items() if condition(variant[0], entry)]
 
     def _was_purged(self, key: Key, entry: Stored, requested_at: float) -> bool:
-        if requested_at <= self._forgotten_at:
+        if requested_at <= max(self._forgotten_at, self._invalidated.get(key, float("-inf"))):
             return True
         for at, condition in reversed(self._purges):
             if at < requested_at:
@@ -255,23 +277,30 @@ class Cache:
     def _put(self, variant: Variant, entry: Stored) -> None:
         old = self._stored.pop(variant, None)
         if old is not None:
-            self._size -= old.size
+            self._size -= _cost(variant, old)
         variants = self._variants.setdefault(variant[0], {})
         variants.pop(variant[1], None)
         variants[variant[1]] = None
         self._stored[variant] = entry
-        self._size += entry.size
+        self._size += _cost(variant, entry)
         if len(variants) > _MOST_VARIANTS:
             self._drop((variant[0], next(iter(variants))))
-        while self._size > self._capacity:
+        while self._size > self._capacity or len(self._stored) > self._most_entries:
             self._drop(next(iter(self._stored)))
 
     def _drop(self, variant: Variant) -> None:
-        self._size -= self._stored.pop(variant).size
+        self._size -= _cost(variant, self._stored.pop(variant))
         variants = self._variants[variant[0]]
         del variants[variant[1]]
         if not variants:
             del self._variants[variant[0]]
+
+
+def _cost(variant: Variant, entry: Stored) -> int:
+    """Bytes that it takes, with what it is found by: a URL may be longer than the response."""
+    (authority, target), varied = variant
+    found_by = sum(len(name) + len(value or "") for name, value in varied)
+    return entry.size + len(authority) + len(target) + found_by
 
 
 def _usable(found: Stored, asked: dict[str, str], now: float, only_cached: bool) -> Lookup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from netlab.policy.cache import Cache, Change, Dropped, Hit, Kept, Miss, Purged, Revalidate
+from netlab.policy.cache import Cache, Change, Dropped, Hit, Invalidated, Kept, Miss, Revalidate
 from netlab.policy.stored import is_negative, stored
 from netlab.proto.http import Headers, RequestHead, ResponseHead
 
@@ -37,7 +37,7 @@ def test_every_change_is_told_but_those_for_want_of_room() -> None:
     assert isinstance(again, Hit)
     cache.refresh(request("/b"), again.stored, not_stored, NOW, NOW + 1)
     cache.invalidate(request("/b", "PUT"), ResponseHead(204), NOW)
-    assert [type(one) for one in journal] == [Kept, Kept, Kept, Dropped, Purged]
+    assert [type(one) for one in journal] == [Kept, Kept, Kept, Dropped, Invalidated]
 
 
 def test_what_comes_back_is_found_and_tells_nobody() -> None:
