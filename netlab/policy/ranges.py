@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -94,16 +95,22 @@ def content_range(headers: Headers) -> tuple[Span, int] | None:
     return (Span(first, last), total) if first <= last < total else None
 
 
+def _boundary(parts: list[bytes]) -> str:
+    """Not in any of the parts (RFC 2046 section 5.1.1). It comes from the parts themselves, so that who
+    made them can't have put it, and all those that would be tried next, into them."""
+    digest = hashlib.sha256(b"".join(parts))
+    while (marker := b"--netlab-" + digest.hexdigest()[:32].encode()) and any(marker in one for one in parts):
+        digest.update(b"again")
+    return marker[2:].decode()
+
+
 def multipart(
     spans: list[Span], body: bytes, offset: int, total: int, content_type: str
 ) -> tuple[str, bytes]:
     """Several parts as multipart/byteranges (section 14.6): its Content-Type, and the body. `body` begins
     at byte `offset` of the whole."""
     cut = [body[span.first - offset : span.last - offset + 1] for span in spans]
-    number = 0
-    while any(f"--netlab-{number}".encode() in part for part in cut):
-        number += 1  # a boundary must not be in the content (RFC 2046 section 5.1.1)
-    boundary = f"netlab-{number}"
+    boundary = _boundary(cut)
     lines: list[bytes] = []
     for span, part in zip(spans, cut, strict=True):
         kind = f"Content-Type: {content_type}\r\n" if content_type else ""

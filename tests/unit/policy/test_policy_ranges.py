@@ -86,11 +86,15 @@ def test_spans_are_apart_and_hold_what_was_asked(pairs: list[tuple[int, int]]) -
 def test_multipart_keeps_its_boundary_out_of_the_content() -> None:
     body = b"x--netlab-0yy"
     kind, made = multipart([Span(0, 10), Span(12, 12)], body, 0, 13, "text/plain")
-    assert kind == "multipart/byteranges; boundary=netlab-1"
+    boundary = kind.removeprefix("multipart/byteranges; boundary=").encode()
+    assert boundary not in body
     assert made.startswith(
-        b"--netlab-1\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-10/13\r\n\r\nx--"
+        b"--%b\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-10/13\r\n\r\nx--" % boundary
     )
-    assert made.endswith(b"y\r\n--netlab-1--\r\n")
+    assert made.endswith(b"y\r\n--%b--\r\n" % boundary)
+    other, _ = multipart([Span(0, 10), Span(12, 12)], body + b"?", 0, 14, "text/plain")
+    assert other == kind  # the same parts, the same boundary
+    assert multipart([Span(0, 9), Span(12, 12)], body, 0, 13, "")[0] != kind  # which nobody knows before
 
 
 @pytest.mark.parametrize(
