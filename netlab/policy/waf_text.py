@@ -98,7 +98,7 @@ def body_parts(content_type: str, body: bytes) -> list[Text]:
     if content_type.lower().startswith(_FORM):
         return [*_pairs(text)]
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_members)
     except (ValueError, RecursionError):
         return [Text(text)]
     return [Text(one) for one in _strings(document)]
@@ -115,17 +115,21 @@ def _pairs(text: str) -> Iterator[Text]:
             yield Text(value, form=True)
 
 
+def _members(pairs: list[tuple[str, object]]) -> list[object]:
+    """All of an object, also where a name comes twice: which of them counts is the reader's affair."""
+    return [one for pair in pairs for one in pair]
+
+
 def _strings(document: object) -> list[str]:
-    """Names and texts of a JSON document, up to a number; without recursion."""
+    """Names and texts of a JSON document, without recursion; what is beyond a number is one text, as in a
+    form. Objects are lists here."""
     found: list[str] = []
     left = [document]
-    while left and len(found) < _MAX_VALUES:
+    while left:
         one = left.pop()
         if isinstance(one, str):
             found.append(one)
         elif isinstance(one, list):
             left.extend(reversed(one))
-        elif isinstance(one, dict):
-            for name, value in reversed(one.items()):
-                left += [value, name]
-    return found
+    rest = found[_MAX_VALUES:]
+    return [*found[:_MAX_VALUES], "\n".join(rest)] if rest else found

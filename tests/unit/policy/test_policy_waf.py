@@ -135,7 +135,11 @@ def test_bodies_of_forms_and_json() -> None:
     assert [text.came for text in body_parts("application/json", b'{"cut": "of')] == ['{"cut": "of']
     deep = b"[" * 60_000
     assert [len(text.came) for text in body_parts("application/json", deep)] == [60_000]
-    assert len(body_parts("application/json", json.dumps(["x"] * 5000).encode())) == 512
+    many = body_parts("application/json", json.dumps(["x"] * 5000 + ["last"]).encode())
+    assert len(many) == 513
+    assert many[-1].came.endswith("x\nlast")
+    twice = body_parts("application/json", b'{"a": "first", "a": "second"}')
+    assert [text.came for text in twice] == ["a", "first", "a", "second"]
 
 
 # No input is slow.
