@@ -11,6 +11,7 @@ from netlab.lab.control import Message
 from netlab.lab.finding_roles import ask_role, find_role, roles_of, split_role
 from netlab.lab.restarting import Restart
 from netlab.lab.roster import RoleProcess, host_pid
+from netlab.model.suggest import nearest
 
 if TYPE_CHECKING:
     from netlab.lab.supervisor import Supervisor
@@ -30,6 +31,9 @@ class RoleService:
     def _restart(self, connection: Connection, request: Message) -> None:
         node, name = str(request["node"]), str(request["role"])
         roles = roles_of(self._lab, node)
+        known_nodes = self._lab.order.topology.nodes
+        if node not in known_nodes:
+            raise LabError(f"the lab has no node {node!r}", nearest(node, known_nodes, "it has"))
         found = [role for role in roles if role.role == name]
         if not found:
             known = ", ".join(role.role for role in roles) or "none"

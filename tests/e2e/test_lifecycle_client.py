@@ -36,7 +36,9 @@ def test_a_request_is_run_captured_and_counted(lab: Lab, tmp_path: Path) -> None
     assert [event for event in client.events_since(offset) if event.node == "a"] == events
     assert [(entry["node"], entry["interface"], entry["dropped"]) for entry in stopped] == [("a", "eth0", 0)]
     assert stopped[0]["packets"] >= 8, "SYN, SYN-ACK, ACK, request, response, FINs"
-    assert (tmp_path / "a.eth0.pcap").stat().st_size > 0
+    files = {path.name: path.stat().st_size for path in tmp_path.glob("a.eth0.*.pcap")}
+    assert files.keys() == {"a.eth0.in.pcap", "a.eth0.out.pcap"}, files
+    assert min(files.values()) > 24, "more than the header"
     assert client.status()["captures"] == []
     for link in client.link_stats()["links"]:  # none where the kernel has netem
         assert link["up"]["frames"] > 0, link

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +149,8 @@ def test_a_silent_or_slow_client_is_let_go(tmp_path: Path, monkeypatch: pytest.M
             writer.write(bytes([octet]))  # bytes now and then don't count as a query
             await asyncio.sleep(0.05)
         async with asyncio.timeout(5):
-            assert await reader.read() == b""
+            with suppress(ConnectionResetError):  # where a last octet came after it had closed
+                assert await reader.read() == b""
         writer.close()
 
     served(tmp_path, work)
