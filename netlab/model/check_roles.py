@@ -45,6 +45,8 @@ def check_roles(draft: Draft, resolved: Resolved, owners: Owners) -> None:
             path: Path = ("nodes", name, "roles", index)
             for where, upstream in upstreams(spec):
                 check.upstream((*path, *where), upstream)
+            if isinstance(spec, CdnSpec) and spec.shield is not None:
+                check.shield((*path, "shield"), name, spec.shield)
             if isinstance(spec, ResolverSpec):
                 for root, text in enumerate(spec.roots):
                     check.host((*path, "roots", root), text, DNS_PORT)
@@ -130,6 +132,26 @@ class _Check:
             self.draft.add(path, f"{port} is not a port", "1 to 65535")
         else:
             self.host(path, host.strip("[]"), int(port))
+
+    def shield(self, path: Path, edge: str, text: str) -> None:
+        """It is another cdn, as far as that can be known."""
+        host, _, port = text.rpartition(":")
+        for name in [] if self.draft.is_broken("nodes", host) else self._owners(host.strip("[]")):
+            heard = [spec for spec in self.nodes[name].roles if port_of(spec) == int(port)]
+            if heard and not isinstance(heard[0], CdnSpec | CommandSpec):
+                message = f"a shield is another cdn; port {port} of `{name}` is of its {heard[0].kind}"
+                self.draft.add(path, message, "name a cdn, or leave `shield` out")
+            elif heard and name == edge:
+                self.draft.add(path, f"`{name}` can't be its own shield", "name another cdn")
+
+    def _owners(self, host: str) -> list[str]:
+        """The nodes that `host` means, without a report where there are none."""
+        if host in self.nodes:
+            return [host]
+        try:
+            return self.owners.nodes.get(ip_address(host), [])
+        except ValueError:
+            return []
 
     def host(self, path: Path, host: str, port: int) -> None:
         """`host` is a node or the address of one, and it listens on `port`."""

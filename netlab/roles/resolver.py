@@ -55,10 +55,13 @@ class _Resolver:
         for key in wanted:
             if key not in before:
                 raise InputError(f"a resolver has no setting `{key}`", f"it has {', '.join(before)}")
+        zone = wanted.get("flush", "")
+        if zone and not _is_zone(zone):
+            raise InputError(f"flush={zone} is no name of a zone", "such as flush=example.com, or flush=.")
         switches = {key: _switch(key, text) for key, text in wanted.items() if key != "flush"}
         self._ecs = switches.get("ecs", self._ecs)
         self._machine.minimise = switches.get("minimise", self._machine.minimise)
-        if zone := wanted.get("flush"):
+        if zone:
             self._machine.flush(zone)
         return {key: before[key] for key in wanted}
 
@@ -139,6 +142,12 @@ class _Resolver:
 
 def _word(switch: bool) -> str:
     return "true" if switch else "false"
+
+
+def _is_zone(text: str) -> bool:
+    """RFC 1035 section 2.3.4."""
+    labels = text.removesuffix(".").split(".")
+    return text == "." or (len(text) <= 254 and all(1 <= len(label) <= 63 for label in labels))
 
 
 def _switch(key: str, text: str) -> bool:

@@ -234,6 +234,9 @@ def test_settings_of_a_running_resolver(tmp_path: Path) -> None:
         assert "no setting `weights`" in change(weights="1")["error"]["cause"]
         assert "true or false" in change(minimise="yes")["error"]["cause"]
         assert change(ecs="false") == {"ok": {"ecs": "true"}}
+        refused = change(flush="a..b", ecs="true")
+        assert "flush=a..b is no name of a zone" in str(refused), refused
+        assert change(ecs="false") == {"ok": {"ecs": "false"}}, "the refused change has done half"
 
     resolving(tmp_path, work)
 

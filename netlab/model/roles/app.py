@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from netlab.model.roles.resilience import Shed
-from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
+from netlab.model.roles.spec import HostName, HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import TlsServer
 
 
@@ -22,7 +22,7 @@ class AppSpec(Spec):
 
     kind: Literal["app"] = "app"
     listen: Port = 8080
-    names: tuple[str, ...] = ()
+    names: tuple[HostName, ...] = ()
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     database: Upstream | None = None

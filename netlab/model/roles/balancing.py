@@ -23,8 +23,8 @@ class Health(Spec):
     `tls_name`: do so inside TLS, of a certificate that carries this name, which is the Host too.
     """
 
-    interval_ns: DurationNs = Field(5_000_000_000, alias="interval")
-    timeout_ns: DurationNs = Field(1_000_000_000, alias="timeout")
+    interval_ns: Annotated[DurationNs, Field(gt=0)] = Field(5_000_000_000, alias="interval")
+    timeout_ns: Annotated[DurationNs, Field(gt=0)] = Field(1_000_000_000, alias="timeout")
     rise: Annotated[int, Field(ge=1)] = 2
     fall: Annotated[int, Field(ge=1)] = 3
     http: Annotated[str, Field(pattern="^(/.*)?$")] = ""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, WithJso
 from netlab.model.addresses import NetworkText
 from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.resilience import Resilience
-from netlab.model.roles.spec import HttpVersion, Port, Spec, Upstream
+from netlab.model.roles.spec import HostName, HttpVersion, Port, Spec, Upstream
 from netlab.model.roles.tls import Pool, TlsServer
 from netlab.model.units import DurationNs, size_bytes
 
@@ -110,11 +110,11 @@ class CdnSpec(Spec):
 
     kind: Literal["cdn"] = "cdn"
     listen: Port = 443
-    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    names: Annotated[tuple[HostName, ...], Field(min_length=1)]
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()
     origin: Upstream
-    origin_name: str
+    origin_name: HostName
     origin_http: HttpVersion = "1.1"
     shield: Upstream | None = None
     trusted: tuple[NetworkText, ...] = ()

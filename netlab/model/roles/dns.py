@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from netlab.model.roles.spec import Port, Spec
+from netlab.model.roles.spec import HostName, Port, Spec
 from netlab.model.units import DurationNs
 
 
@@ -68,14 +68,14 @@ class ResolverSpec(Spec):
 
     kind: Literal["resolver"] = "resolver"
     listen: Port = 53
-    roots: tuple[str, ...]
+    roots: Annotated[tuple[str, ...], Field(min_length=1)]
     ecs: StrictBool = False
     minimise: StrictBool = False
     serve_stale_ns: DurationNs = Field(0, alias="serve_stale")
     dnssec: StrictBool = False
     dot: StrictBool = False
     doh: StrictBool = False
-    names: tuple[str, ...] = ()
+    names: tuple[HostName, ...] = ()
 
 
 class Record(Spec):

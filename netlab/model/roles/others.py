@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from netlab.model.roles.spec import Port, Spec, Upstream
+from netlab.model.roles.spec import HostName, Port, Spec, Upstream
 from netlab.model.units import DurationNs
 
 # No directories, and no hidden files.
@@ -49,7 +49,7 @@ class CommandSpec(Spec):
     kind: Literal["command"] = "command"
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     env: dict[str, str] = Field({})
-    names: tuple[str, ...] = ()
+    names: tuple[HostName, ...] = ()
     files: dict[FileName, str] = Field({})
     config: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     ready_port: Port | None = None

@@ -12,7 +12,7 @@ from netlab.model.roles.gateway import ClientTimeouts, JwtChoice, RequestLimits
 from netlab.model.roles.limits import RateLimit
 from netlab.model.roles.resilience import Resilience
 from netlab.model.roles.routing import HeaderRules, Matched
-from netlab.model.roles.spec import HttpVersion, Port, Spec
+from netlab.model.roles.spec import HostName, HttpVersion, Port, Spec
 from netlab.model.roles.tls import Pool, TlsClient, TlsServer
 from netlab.model.roles.waf import Waf
 from netlab.model.units import DurationNs
@@ -69,7 +69,7 @@ class ProxySpec(Spec):
 
     kind: Literal["proxy"] = "proxy"
     listen: Port = 443
-    names: tuple[str, ...]
+    names: Annotated[tuple[HostName, ...], Field(min_length=1)]
     certificates: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
     http: Annotated[tuple[HttpVersion, ...], Field(min_length=1)] = ("1.1", "2", "3")
     tls: TlsServer = TlsServer()

@@ -65,7 +65,7 @@ class Breaker(Spec):
     failures: Annotated[int, Field(ge=1)] = 5
     ratio: Probability = 0.0
     volume: Annotated[int, Field(ge=1)] = 20
-    window_ns: DurationNs = Field(10_000_000_000, alias="window")
+    window_ns: Annotated[DurationNs, Field(gt=0)] = Field(10_000_000_000, alias="window")
     open_ns: DurationNs = Field(30_000_000_000, alias="open")
     probes: Annotated[int, Field(ge=1)] = 1
 
