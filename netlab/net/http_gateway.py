@@ -11,17 +11,30 @@ from netlab.proto.http import Headers, RequestHead, ResponseHead, end_to_end
 
 WHOLE = 64 * 1024  # responses up to here are passed on in one write
 _REPLACED = ("expect", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip")
+# What upstreams believe of a gateway. CGI and its heirs read X_Forwarded_For as X-Forwarded-For, too.
+_BELIEVED = frozenset({*_REPLACED, "x-auth-subject", "x-request-id"})
 _RECEIVED = {"2": "2.0", "3": "3.0"}  # as Via has them, which wants a minor version (RFC 9110 section 7.6.3)
 
 
 def forwarded_head(request: RequestHead, added: Iterable[tuple[str, str]], pseudonym: str) -> RequestHead:
     """What goes to the upstream: end-to-end fields, Via (RFC 9110 section 7.6.3), and `added`, each of
     which replaces what came from outside. What a client says about forwarding is dropped."""
-    headers = end_to_end(request.headers).without(*_REPLACED)
+    headers = _unfeigned(end_to_end(request.headers).without(*_REPLACED))
     headers = headers.having("Via", _via(request.headers, request.version, pseudonym))
     for name, value in added:
         headers = headers.having(name, value)
     return request.with_headers(headers)
+
+
+def _unfeigned(headers: Headers) -> Headers:
+    """Without fields that look like those that a gateway sets to who takes `_` for `-`."""
+    if not any("_" in name for name, _ in headers):
+        return headers
+    return Headers(
+        (name, value)
+        for name, value in headers
+        if "_" not in name or name.lower().replace("_", "-") not in _BELIEVED
+    )
 
 
 def _via(headers: Headers, version: str, pseudonym: str) -> str:

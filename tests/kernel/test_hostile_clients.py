@@ -76,6 +76,17 @@ def test_a_refused_upgrade_keeps_its_status_without_the_body(tmp_path: Path) -> 
     proxied(tmp_path, work, answer=answer)
 
 
+def test_fields_that_upstreams_believe_come_in_no_other_spelling(tmp_path: Path) -> None:
+    async def work(made: Proxy) -> None:
+        feigned = ("X_Auth_Subject: root", "x-auth_subject: root", "X_Forwarded-For: 192.0.2.1")
+        await made.ask("/x", *feigned, "X_Mine: kept")
+        names = {name.lower() for name, _ in made.seen[0].headers}
+        assert "x_mine" in names
+        assert not {name for name in names if "_" in name} - {"x_mine"}, made.evidence()
+
+    proxied(tmp_path, work)
+
+
 def test_a_bug_that_one_client_finds_ends_its_connection_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
