@@ -47,6 +47,8 @@ def command(
 
     choices: dict[Kind, bool] = {"html": html, "har": har, "csv": csv, "svg": svg, "requests": requests}
     wanted = [kind for kind, chosen in choices.items() if chosen]
+    if wanted and json:
+        raise InputError(f"--json prints, and --{wanted[0]} writes a file", "leave one of them out")
     found = outcome(run)
     if wanted:
         from netlab.report.exports import exports

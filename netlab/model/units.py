@@ -38,7 +38,9 @@ def rate_bps(text: object) -> int:
 
 def size_bytes(text: object) -> int:
     """Bytes of `64kb`, `1mb` (binary prefixes, as tc has for sizes); a bare number is bytes."""
-    return text if isinstance(text, int) and text >= 0 else _scaled(text, _SIZE_BYTES, "size", "64kb")
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    return _scaled(text, _SIZE_BYTES, "size", "64kb")
 
 
 def length_m(text: object) -> int:

@@ -40,5 +40,5 @@ def outcome(folder: Path) -> Outcome:
 def scenario(name: str) -> Scenario:
     """By its name. Raises InputError."""
     if name not in SCENARIOS:
-        raise InputError(f"no scenario {name!r}", nearest(name, SCENARIOS, "scenarios"))
+        raise InputError(f"no scenario {name!r}", nearest(name, SCENARIOS) or "see: netlab trace --list")
     return SCENARIOS[name]

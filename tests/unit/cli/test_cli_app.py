@@ -32,6 +32,20 @@ def test_help_lists_every_verb_and_imports_none(capsys: pytest.CaptureFixture[st
         assert summary in out
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report", "nowhere", "--json", "--html"], "--json prints, and --html writes a file"),
+        (["trace", "zzzz"], "try: see: netlab trace --list"),
+    ],
+)
+def test_what_can_not_be_meant_is_said(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_help_needs_nothing_heavy() -> None:
     """The measure of `netlab --help` is 0.25 s; what makes it slow is imports."""
     code = (

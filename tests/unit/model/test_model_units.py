@@ -39,6 +39,12 @@ def test_what_is_no_duration_says_how_to_write_one(text: object) -> None:
         duration_ns(text)
 
 
+@pytest.mark.parametrize("text", [True, -1, "64 parsecs", None])
+def test_what_is_no_size_says_how_to_write_one(text: object) -> None:
+    with pytest.raises(ValueError, match="write a number and a unit, such as 64kb"):
+        size_bytes(text)
+
+
 def test_more_than_everything_can_not_be_lost() -> None:
     with pytest.raises(ValueError, match="past 100%"):
         probability("100.1%")
