@@ -15,6 +15,7 @@ from netlab.pki import rejected
 # Classical groups: with a post-quantum share the ClientHello takes two segments, which would change every
 # count of packets that the guide makes. X25519 first, as browsers did until 2024.
 _GROUPS = b"X25519:P-256:P-384"
+_OUTGOING = 128 * 1024
 RECORD = 16_384  # bytes that a record holds (RFC 8446 section 5.1)
 _PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE: one record for each call, however much there is
 # X.509 errors that make OpenSSL send the alert (ssl_x509err2alert).
@@ -103,6 +104,11 @@ def write(connection: SSL.Connection, data: bytes) -> None:
         connection._raise_ssl_error(connection._ssl, count)
 
 
+def received(connection: SSL.Connection, data: bytes) -> None:
+    """As Connection.bio_write, for bytes: what came from the peer. Memory takes all of it."""
+    lib.BIO_write(connection._into_ssl, data, len(data))
+
+
 class Reader:
     """Reads what connections decrypt, by a buffer of its own; for connections of one thread.
 
@@ -114,6 +120,8 @@ class Reader:
     def __init__(self) -> None:
         self._buffer = ffi.new("char[]", RECORD)
         self._view = ffi.buffer(self._buffer)
+        self._outgoing = ffi.new("char[]", _OUTGOING)
+        self._outgoing_view = ffi.buffer(self._outgoing)
 
     def read(self, connection: SSL.Connection, size: int) -> bytes:
         """At most `size` bytes of one record; empty where there is none. Raises SSL.Error."""
@@ -123,3 +131,8 @@ class Reader:
         if lib.SSL_get_error(connection._ssl, count) != lib.SSL_ERROR_WANT_READ:
             connection._raise_ssl_error(connection._ssl, count)
         return b""
+
+    def outgoing(self, connection: SSL.Connection) -> bytes:
+        """Some of what a connection has to send, as Connection.bio_read; empty where there is nothing."""
+        count = lib.BIO_read(connection._from_ssl, self._outgoing, _OUTGOING)
+        return bytes(self._outgoing_view[:count]) if count > 0 else b""

@@ -132,16 +132,16 @@ class TlsStream:
 
     async def _flush(self) -> None:
         """Send what OpenSSL has to send."""
-        while size := openssl.unsent(self._ssl):
+        while data := self._reader.outgoing(self._ssl):
             self._sent = True
-            await self._inner.write(self._ssl.bio_read(size))
+            await self._inner.write(data)
 
     async def _fill(self) -> bool:
         """Give OpenSSL what has come; False at the end of the connection."""
         data = await self._inner.read(READ_SIZE)
         self._fed = len(data)
         if data:
-            self._ssl.bio_write(data)
+            openssl.received(self._ssl, data)
         else:
             self._ssl.bio_shutdown()
         return bool(data)
@@ -207,7 +207,7 @@ class TlsStream:
         if len(data) > _BATCH or openssl.unsent(self._ssl) or not self._inner.ready:
             return False
         self._encrypt(data)
-        return self._inner.feed(self._ssl.bio_read(openssl.unsent(self._ssl)))
+        return self._inner.feed(self._reader.outgoing(self._ssl))
 
     def _encrypt(self, data: bytes | memoryview) -> None:
         if not data:
