@@ -26,7 +26,15 @@ from netlab.proto.http import Headers, RequestHead
 CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range")
 # What origins are known to obey and no cache key has: whoever sets them would decide what others get.
 _UNKEYED = (
+    "front-end-https",
+    "x-envoy-original-path",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
     "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-original-host",
+    "x-original-uri",
+    "x-url-scheme",
     "x-forwarded-port",
     "x-forwarded-scheme",
     "x-host",

@@ -224,6 +224,9 @@ def test_poison_is_not_stored_for_others(tmp_path: Path) -> None:
         clean = await made.ask("/x", "X-Forwarded-Host: evil", "X-Original-URL: /admin", "X-Host: evil")
         assert b"evil" not in clean.body
         assert b"/admin" not in clean.body
+        more = ("X-Forwarded-Prefix", "X-Forwarded-Path", "X-Forwarded-SSL", "X-Original-Host")
+        other = await made.ask("/p", *(f"{name}: evil" for name in more), "X_Forwarded_Host: evil")
+        assert b"evil" not in other.body, other
         fat = await made.ask("/y", "Content-Length: 4", body="evil")
         assert fat.cache == "cdn; fwd=bypass; fwd-status=200", fat
         assert "fwd=uri-miss" in (await made.ask("/y")).cache
