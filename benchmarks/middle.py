@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from benchmarks import middle_balancer, middle_cdn, middle_failover
+from benchmarks.parts import run
 
 _PARTS = (
     ("CDN: hits over TLS and HTTP/1.1, keep-alive", middle_cdn),
@@ -15,11 +14,7 @@ _PARTS = (
 
 def main() -> None:
     """All of them, in about a minute."""
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores; load average before: {', '.join(f'{one:.2f}' for one in os.getloadavg())}")
-    for title, module in _PARTS:
-        print(f"\n{title}", flush=True)
-        module.main()
+    run(_PARTS)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.middle_load import NAME, compare, found
+from benchmarks.nginx import configured
 from benchmarks.protocols_load import Side, free_port, print_verdict, program, role
 from netlab.model.launch import Identity
 from netlab.model.roles import CdnSpec
@@ -20,29 +21,9 @@ from netlab.pki.authority import Authority
 
 TARGET = 2.0
 PATH = "/cached"
-_NGINX = """
-daemon off;
-pid {directory}/nginx.pid;
-error_log stderr error;
-worker_processes 1;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  proxy_cache_path {directory}/cache keys_zone=bench:1m;
-  server {{
-    listen 127.0.0.1:{port} ssl;
-    keepalive_requests 100000000;
-    ssl_certificate {directory}/chain.pem;
-    ssl_certificate_key {directory}/key.pem;
-    location / {{
+_CACHED = """
       proxy_pass http://127.0.0.1:{origin};
       proxy_cache bench;
-      add_header X-Cache $upstream_cache_status;
-    }}
-  }}
-}}
 """
 _HITCH = """
 frontend = {{ host = "127.0.0.1" port = "{port}" }}
@@ -103,9 +84,9 @@ def _peers(stack: ExitStack, directory: Path, origin: int) -> list[Side]:
     sides = []
     if nginx := found("nginx"):
         port = free_port()
-        config = directory / "nginx.conf"
-        config.write_text(_NGINX.format(directory=directory, port=port, origin=origin))
-        sides.append(stack.enter_context(program("nginx proxy_cache", [nginx, "-c", str(config)], port)))
+        before = f"  proxy_cache_path {directory}/cache keys_zone=bench:1m;"
+        argv = [nginx, *configured(directory, port, _CACHED.format(origin=origin), before)]
+        sides.append(stack.enter_context(program("nginx proxy_cache", argv, port)))
     varnish, hitch = found("varnishd"), found("hitch")
     if varnish and hitch:
         sides.append(_varnish(stack, varnish, hitch, directory, origin))

@@ -6,8 +6,6 @@ the `websockets` library; nginx, where it is installed.
 
 from __future__ import annotations
 
-import os
-
 from benchmarks import (
     protocols_http1,
     protocols_http2,
@@ -15,6 +13,7 @@ from benchmarks import (
     protocols_proxy,
     protocols_websocket,
 )
+from benchmarks.parts import run
 
 _PARTS = (
     ("HTTP/1.1: requests on keep-alive connections", protocols_http1),
@@ -27,11 +26,7 @@ _PARTS = (
 
 def main() -> None:
     """All of them, in about two minutes."""
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores; load average before: {', '.join(f'{one:.2f}' for one in os.getloadavg())}")
-    for title, module in _PARTS:
-        print(f"\n{title}", flush=True)
-        module.main()
+    run(_PARTS)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.nginx import configured
 from benchmarks.protocols_load import Side, free_port, print_verdict, program, role
 from netlab.model.launch import Identity
 from netlab.model.roles import AppSpec, ProxySpec, Route
@@ -27,30 +28,11 @@ TARGET_MS = 1.0
 REQUESTS = 3000  # on each way
 _WARM = 200
 _NAME = "bench.example.com"
-_NGINX = """
-daemon off;
-pid {directory}/nginx.pid;
-error_log stderr error;
-worker_processes 1;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-  upstream app {{ server 127.0.0.1:{upstream}; keepalive 8; }}
-  server {{
-    listen 127.0.0.1:{port} ssl;
-    keepalive_requests 1000000;
-    ssl_certificate {directory}/chain.pem;
-    ssl_certificate_key {directory}/key.pem;
-    location / {{
+_PASSED = """
       proxy_pass http://app;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header X-Forwarded-For $remote_addr;
-    }}
-  }}
-}}
 """
 
 
@@ -133,9 +115,8 @@ def _nginx(stack: ExitStack, path: str, identity: Identity, upstream: int) -> Si
     (directory / "chain.pem").write_text(identity.chain_pem)
     (directory / "key.pem").write_text(identity.key_pem)
     port = free_port()
-    config = directory / "nginx.conf"
-    config.write_text(_NGINX.format(directory=directory, port=port, upstream=upstream))
-    return stack.enter_context(program("nginx", [path, "-c", str(config)], port))
+    before = f"  upstream app {{ server 127.0.0.1:{upstream}; keepalive 8; }}"
+    return stack.enter_context(program("nginx", [path, *configured(directory, port, _PASSED, before)], port))
 
 
 def _print(ways: list[_Way]) -> None:
