@@ -29,7 +29,8 @@ def guarded(run: Callable[[], object]) -> int:
     except BaseExceptionGroup as group:
         return _report_group(group)
     except Exception as error:  # noqa: BLE001 - the last line of defence; it is saved and shown
-        return _report_bug(error)
+        # A library may wrap whatever its callbacks raise: pydantic does, also Ctrl-C.
+        return _interrupted() if isinstance(error.__cause__, KeyboardInterrupt) else _report_bug(error)
     return code
 
 

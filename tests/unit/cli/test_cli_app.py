@@ -180,3 +180,11 @@ def test_nobody_reads_on() -> None:
 def test_every_verb_has_a_module_with_a_command() -> None:
     for verb in VERBS:
         assert app.build(verb).registered_commands, verb
+
+
+def test_an_interrupt_that_a_library_wraps_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ValueError("while it was serialised") from KeyboardInterrupt()
+
+    assert errors.guarded(fail) == errors.INTERRUPTED
+    assert capsys.readouterr().err == "netlab: interrupted\n"
