@@ -23,7 +23,7 @@ setup-tests:
 	@scripts/setup tests
 
 test: setup-tests lint  ## every check and test: unit, kernel, end to end, and netem in a guest kernel (root)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 	@if grep -qx VERSION_CODENAME=bookworm /etc/os-release && [ "$$(uname -m)" = x86_64 ]; \
 	then $(MAKE) --no-print-directory test-netem; \
 	else echo 'netem was not tested: its guest kernel is built on Debian 12, x86_64'; fi
