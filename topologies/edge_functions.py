@@ -1,10 +1,10 @@
 """Functions for a CDN's edge, as examples. A topology beside this file names them:
 
-    functions:
-      - { call: edge_functions.py:choose_arm }
-      - { call: edge_functions.py:check_token }
-      - { call: edge_functions.py:hide_origin, on: response }
-    key: { headers: [X-Arm] }
+functions:
+  - { call: edge_functions.py:choose_arm }
+  - { call: edge_functions.py:check_token }
+  - { call: edge_functions.py:hide_origin, on: response }
+key: { headers: [X-Arm] }
 """
 
 import hashlib
