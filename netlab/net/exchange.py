@@ -90,7 +90,7 @@ class Exchange(ABC):
 
     @abstractmethod
     async def inform(self, head: ResponseHead) -> None:
-        """Send an informational response (1xx): 103 (Early Hints)."""
+        """Send an informational response: a 1xx, but not 101."""
 
     async def push(self, request: RequestHead, head: ResponseHead, body: bytes) -> bool:
         """Push a response to `request` before the client asks (RFC 9113 section 8.4); before `respond`.

@@ -69,10 +69,11 @@ def is_short(response: Response) -> bool:
 
 
 async def relay(exchange: Exchange, response: Response, head: ResponseHead, body: Body) -> None:
-    """Pass the response on: early hints (RFC 8297) first, then `head` and `body`, then its trailers."""
-    for hint in response.informational:
-        if hint.status == 103:
-            await exchange.inform(relayed_head(hint))
+    """Pass the response on: what came before it (RFC 9110 section 15.2) first, then `head` and `body`, then
+    its trailers. 100 is each connection's own affair."""
+    for interim in response.informational:
+        if interim.status != 100:
+            await exchange.inform(relayed_head(interim))
     await exchange.respond(head, body, lambda: end_to_end(response.trailers))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from netlab.net.stream import Stream
 from tests.kit.edge import Edge, edge, http
+from tests.kit.origin import NAME
 from tests.kit.roles_in_process import until
 
 FRESH = "Cache-Control: max-age=300"
@@ -180,3 +181,20 @@ def test_that_there_is_nothing_is_believed_for_a_while(tmp_path: Path) -> None:
             assert cache in answer.cache, answer
 
     edge(tmp_path, script, work, negative="10s")
+
+
+def test_what_comes_before_a_response_comes_before_it_here_too(tmp_path: Path) -> None:
+    """RFC 9110 section 15.2: a proxy forwards 1xx, known to it or not; 100 it answers by itself."""
+
+    async def script(_: str, stream: Stream) -> None:
+        early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+        await stream.write(early + b"HTTP/1.1 199 Of Ours\r\nX-Step: 2\r\n\r\n" + http(b"done", "ETag: 1"))
+
+    async def work(made: Edge) -> None:
+        said = await made.talk(b"GET /x HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n" % NAME.encode())
+        statuses = [line.split()[1] for line in said.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+        assert statuses == [b"103", b"199", b"200"], said
+        assert b"Link: </a.css>" in said, said
+        assert b"X-Step: 2" in said, said
+
+    edge(tmp_path, script, work)
