@@ -19,6 +19,8 @@ _ENTITY = re.compile(r"&(?:#|[a-zA-Z]{2,8};)")
 _COMMENT = re.compile(r"/\*!?(?:\d{5})?|\*/")
 _INLINE = re.compile(r"/\*[^*]{0,200}\*/")
 _SPACE = re.compile(r"[\s\x00\xa0]+")
+# Servers that keep only a letter's last byte make line ends of these.
+_CUT = {0x560A: "\n", 0x560D: "\r"}
 _DECODINGS = 3  # how often something may have been encoded
 _MAX_VALUES = 512  # of a body
 # What no application reads as text, or what is looked at elsewhere.
@@ -47,7 +49,9 @@ class Text:
             text, before = _decoded(text), text
             if text == before:
                 break
-        return (text if text.isascii() else unicodedata.normalize("NFKC", text)).lower()
+        if not text.isascii():
+            text = unicodedata.normalize("NFKC", text).translate(_CUT)
+        return text.lower()
 
     @cached_property
     def flat(self) -> str:

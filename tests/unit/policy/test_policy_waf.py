@@ -18,6 +18,7 @@ from netlab.policy.waf import Firewall
 from netlab.policy.waf_text import Text, body_parts
 from netlab.proto.http import Headers, RequestHead
 from tests.kit import waf_corpus as corpus
+from tests.kit import waf_unseen as unseen
 
 RULES = shipped_rules()
 WALL = Firewall(Waf(), RULES)
@@ -35,27 +36,33 @@ def rules(head: RequestHead, body: bytes = b"") -> list[str]:
 # The rates, as docs/proxy.md states them.
 
 
-def test_detection_of_the_corpus() -> None:
+def test_the_corpora_that_the_rules_are_tuned_on() -> None:
     asked, missed = Counter[str](), []
-    for kind, (head, body) in corpus.attacks():
+    for kind, (head, body) in (*corpus.attacks(), *(("later", asked) for asked in corpus.later_attacks())):
         asked[kind] += 1
         if not WALL.judge(head, body).blocked:
             missed.append((kind, head.target, body))
-    assert dict(asked) == {"sqli": 40, "xss": 37, "traversal": 22, "command": 30, "protocol": 14}
-    assert len(missed) == 1, missed
+    assert dict(asked) == {"sqli": 40, "xss": 37, "traversal": 22, "command": 30, "protocol": 14, "later": 40}
+    assert len(missed) <= 2, missed
+    made = [*corpus.benign(), *corpus.later_benign()]
+    stopped = [(head.target, body) for head, body in made if WALL.judge(head, body).blocked]
+    assert (stopped, len(made)) == ([], 638)
 
 
-def test_false_positives_of_the_corpus() -> None:
-    made = list(corpus.benign())
-    stopped = [(head.target, WALL.judge(head, body)) for head, body in made if WALL.judge(head, body).blocked]
-    assert (len(stopped), len(made)) == (4, 478), stopped  # one text in four places: a shell's path
-
-
-def test_what_came_after_the_rules() -> None:
-    found = [WALL.judge(*asked).blocked for asked in corpus.later_attacks()]
-    stopped = [WALL.judge(*asked).blocked for asked in corpus.later_benign()]
-    assert (sum(found), len(found)) == (30, 40)
-    assert (sum(stopped), len(stopped)) == (16, 160)
+@pytest.mark.parametrize(
+    ("half", "attacks", "benign", "detected", "false"),
+    [("tuning", 94, 250, 0.95, 0.01), ("hold-out", 130, 224, 0.85, 0.02)],
+)
+def test_the_rates_of_each_half(
+    half: unseen.Half, attacks: int, benign: int, detected: float, false: float
+) -> None:
+    """What is missed or stopped of the hold-out half is counted by kind and not shown: nobody tunes by it."""
+    bad, good = unseen.attacks(half), unseen.benign(half)
+    assert (len(bad), len(good)) == (attacks, benign)
+    missed = Counter(one.kind for one in bad if not WALL.judge(one.head, one.body).blocked)
+    stopped = Counter(one.kind for one in good if WALL.judge(one.head, one.body).blocked)
+    assert missed.total() <= (1 - detected) * attacks, missed
+    assert stopped.total() <= false * benign, stopped
 
 
 # How it judges.
@@ -99,7 +106,12 @@ def test_rules_of_ones_own() -> None:
 def test_a_rule_counts_once_and_says_where() -> None:
     judged = WALL.judge(get("/x?a=<script>&b=<script>", ("Cookie", "c=<script>")))
     (match,) = (one for one in judged.matches if one.rule == "xss-script")
-    assert (judged.score, match.part, match.text) == (5, "query", "<script>")
+    assert (judged.score, match.score, match.part, match.text) == (
+        8,
+        5,
+        "query",
+        "<script>",
+    )  # 3 for the word
 
 
 def test_credentials_and_the_host_are_not_text() -> None:
@@ -129,7 +141,7 @@ def test_bodies_of_forms_and_json() -> None:
     assert WALL.reads(RequestHead("POST", "/", FORM)) == 8192
     assert WALL.reads(get("/", ("Content-Type", "application/problem+json; charset=utf-8"))) == 8192
     assert WALL.reads(get("/", ("Content-Type", "image/png"))) == 0
-    assert rules(RequestHead("POST", "/", FORM), b"a=%3Cscript%3E") == ["xss-script"]
+    assert rules(RequestHead("POST", "/", FORM), b"a=%3Cscript%3E") == ["xss-script", "xss-script-word"]
     said = body_parts("application/json", b'{"a": ["b", {"c": "d"}, 7, null], "e": "f"}')
     assert [text.came for text in said] == ["a", "b", "c", "d", "e", "f"]
     assert [text.came for text in body_parts("application/json", b'{"cut": "of')] == ['{"cut": "of']
@@ -163,6 +175,18 @@ _PIECES = sorted(
             "data:",
             "on",
             "onx=",
+        ),
+        *(
+            "'a'",
+            "' or a",
+            "1 and ",
+            "union select ",
+            "<script ",
+            "<style ",
+            "${a:",
+            "..%252f",
+            "; a/etc",
+            "`ls` ",
         ),
         *("a\tb", "; drop ", "1' or 1 ", "\r\n", "\r\nabc-", "<!doctype ", "() {", "window ", "char(", "（"),
     }
