@@ -18,7 +18,8 @@ _WIDE = re.compile(r"%u([0-9a-fA-F]{4})")
 _ENTITY = re.compile(r"&(?:#|[a-zA-Z]{2,8};)")
 _COMMENT = re.compile(r"/\*!?(?:\d{5})?|\*/")
 _INLINE = re.compile(r"/\*[^*]{0,200}\*/")
-_SPACE = re.compile(r"[\s\x00\xa0]+")
+# With U+FFFD, for a byte that is not UTF-8: %a0 is a space to a database that reads Latin-1.
+_SPACE = re.compile(r"[\s\x00\xa0\ufffd]+")
 # Servers that keep only a letter's last byte make line ends of these.
 _CUT = {0x560A: "\n", 0x560D: "\r"}
 _DECODINGS = 3  # how often something may have been encoded

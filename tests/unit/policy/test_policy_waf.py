@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from time import perf_counter
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,26 @@ def test_the_rates_of_each_half(
     stopped = Counter(one.kind for one in good if WALL.judge(one.head, one.body).blocked)
     assert missed.total() <= (1 - detected) * attacks, missed
     assert stopped.total() <= false * benign, stopped
+
+
+@pytest.mark.parametrize(
+    ("attack", "prose"),
+    [
+        ("' or a > 'b", "where a = 'x' or a > 'b"),  # a quote that ends the application's, and one's own
+        ("1; drop table t", "when you drop, table first"),
+        ("1 union select a from b", "our union select committee"),
+        ("/etc/passwd", "/etc/passwd explained"),
+        ("<script>f()", "how to use <script> tag"),
+        ("x`id`", "the `id` column"),
+        ("${jndi:ldap://x}", "log4j ${jndi} bug"),
+        ("1 and sleep(5)", "sleep(5) for cats"),
+        ("a\r\nset-cookie: b", "cost: 20\r\ncat: tom"),
+    ],
+)
+def test_a_word_alone_is_no_attack(attack: str, prose: str) -> None:
+    assert WALL.judge(get(f"/x?q={quote_plus(attack)}")).blocked
+    passed = WALL.judge(get(f"/x?q={quote_plus(prose)}"))
+    assert not passed.blocked, passed
 
 
 # How it judges.
@@ -131,6 +152,8 @@ def test_credentials_and_the_host_are_not_text() -> None:
         ("/*!50000union*/", "union"),
         ("＜script＞", "<script>"),
         ("100% wool", "100% wool"),
+        ("1%a0union%0bselect", "1 union select"),
+        ("a%E5%98%8D%E5%98%8Ab", "a b"),
     ],
 )
 def test_what_rules_read(came: str, flat: str) -> None:
