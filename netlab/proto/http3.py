@@ -31,6 +31,7 @@ from netlab.proto.http3_control import OneWayStreams, QuicStreams
 from netlab.proto.http3_frames import ErrorCode, Frame, FrameType, Http3Error, Setting, encode_frame
 from netlab.proto.http3_streams import MAX_FIELDS, Message, Phase, StreamFailedError
 
+_MAX_INFORMATIONAL = 64  # before one final response: a flood of them is no answer
 _BODILESS = {204, 205, 304}
 _REJECTED = "the connection takes no new requests"
 
@@ -156,7 +157,11 @@ class Http3:
 
     def _on_response(self, message: Message, fields: http2_headers.Fields) -> ResponseHead:
         head = replace(http2_headers.read_response(fields, message.stream), version="3")
-        if not head.informational:
+        if head.informational:
+            message.informational += 1
+            if message.informational > _MAX_INFORMATIONAL:
+                raise MalformedError(f"more than {_MAX_INFORMATIONAL} informational responses")
+        else:
             message.phase = Phase.BODY
             message.tunnel = message.method == "CONNECT" and head.status < 300
             expected = http2_headers.content_length(head.headers)

@@ -52,6 +52,7 @@ class Message:
     sent: bool = False  # we have ended ours, or may send no more
     head_sent: bool = False
     told: bool = False  # an event told of it, so its end must be told too
+    informational: int = 0  # responses before the final one
     reader: FrameReader = field(init=False)
     is_client: bool = False
 
