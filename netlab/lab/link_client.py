@@ -126,18 +126,19 @@ def show_links(lab: LabClient, ends: Sequence[str] = ()) -> list[dict[str, Any]]
 
 
 def _with_other_labs(error: InputError, lab: LabClient, ends: Sequence[str]) -> InputError:
-    """The error, with a better remedy where another lab has these ends."""
-    for directory, _, alive in state.all_labs(lab.state.parent):
-        if (
-            alive
-            and directory.name != lab.name
-            and ends
-            and _has(type(lab)(directory.name, directory.parent), ends)
-        ):
-            return InputError(
-                f"{error.cause} in lab {lab.name}", f"lab {directory.name} has it: --lab {directory.name}"
-            )
-    return error
+    """The error, with a better remedy where other labs have these ends."""
+    having = [
+        directory.name
+        for directory, _, alive in state.all_labs(lab.state.parent)
+        if alive
+        and directory.name != lab.name
+        and ends
+        and _has(type(lab)(directory.name, directory.parent), ends)
+    ]
+    if not having:
+        return error
+    remedy = "; ".join(f"lab {name} has it: --lab {name}" for name in having)
+    return InputError(f"{error.cause} in lab {lab.name}", remedy)
 
 
 def _has(lab: LabClient, ends: Sequence[str]) -> bool:
