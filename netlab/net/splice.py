@@ -24,14 +24,19 @@ class _Shared:
 class Splice:
     """Between `one` and `other`, non-blocking both, until both directions have ended. The end of one is
     passed on alone (half-close). `answered`: called once, when the first byte of `other` is here. `silent`:
-    `other` has broken or ended without a byte, although it was told something and `one` waited."""
+    called once, when `other` breaks or ends without a byte, although it was told something and `one` waits.
+    That is at once: the connection may go on for as long as `one` likes."""
 
     def __init__(
-        self, one: socket.socket, other: socket.socket, answered: Callable[[], None] = lambda: None
+        self,
+        one: socket.socket,
+        other: socket.socket,
+        answered: Callable[[], None] = lambda: None,
+        silent: Callable[[], None] = lambda: None,
     ) -> None:
         self._sockets = one, other
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.silent = False
+        self._silent: Callable[[], None] | None = silent
         self.up = _Direction(one, other, self._done)
         self.down = _Direction(other, one, self._done, answered)
 
@@ -54,8 +59,15 @@ class Splice:
     def _done(self, at: socket.socket, error: OSError | None) -> None:
         if self._ended.done():
             return
-        if at is self._sockets[1] and not self.up.ended:
-            self.silent = self.up.moved > 0 and not self.down.moved
+        if (
+            self._silent is not None
+            and at is self._sockets[1]
+            and not self.up.ended
+            and self.up.moved
+            and not self.down.moved
+        ):
+            self._silent()
+            self._silent = None
         if error is not None:
             self._ended.set_exception(error)
         elif self.up.ended and self.down.ended:

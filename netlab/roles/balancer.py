@@ -80,7 +80,12 @@ class _Balancer:
     async def _pass(
         self, client: socket.socket, flow: Flow, name: str, upstream: socket.socket, upstream_flow: Flow
     ) -> None:
-        splice = Splice(client, upstream, lambda: self.upstreams.result(name, ""))
+        splice = Splice(
+            client,
+            upstream,
+            answered=lambda: self.upstreams.result(name, ""),
+            silent=lambda: self.upstreams.result(name, f"{name}: the connection ended before its first byte"),
+        )
         cause = "done"
         try:
             if self._spec.proxy_protocol:
@@ -90,8 +95,6 @@ class _Balancer:
             cause = str(error)
             raise
         finally:
-            if splice.silent:
-                self.upstreams.result(name, f"{name}: the connection ended before its first byte")
             upstream.close()
             self._ctx.emit("connection-closed", upstream_flow, cause=cause)
 

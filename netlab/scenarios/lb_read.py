@@ -53,17 +53,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """What a phase with a dead upstream shows. `refused`: when attempts of clients' at it failed. `lost`:
-    names of requests that their client saw fail, `asked` of how many."""
+    """What a phase with a dead upstream shows. `refused`: when attempts of clients' at it failed, in order;
+    `began_ns`: when each of these began. `lost`: names of requests that their client saw fail, `asked` of
+    how many."""
 
     refused: tuple[Moment, ...]
+    began_ns: tuple[int, ...]
     lost: tuple[str, ...]
     asked: int
 
     @property
     def again(self) -> int:
         """Attempts that began after the first failure was known, at the dead upstream."""
-        return sum(one.time_ns > self.refused[0].time_ns + SLACK_NS for one in self.refused)
+        return sum(began > self.refused[0].time_ns + SLACK_NS for began in self.began_ns)
 
     @property
     def lasted_ms(self) -> float:
@@ -195,12 +197,12 @@ class _Reader:
         asked = [name for _, name in self._names.values() if name.startswith(f"{phase}/")]
         if during is None or not asked:
             return None
-        refused = sorted(
-            one
+        broken = sorted(
+            (failed, began)
             for call in (self._proxied if phase.endswith("proxy") else self._inside)
             if self.apps[call.server.address] == GOES and tuple(call.client) not in self.checks
-            for one in _broken(call)
-            if during.started_ns <= one.time_ns <= during.ended_ns
+            for began, failed in _broken(call)
+            if during.started_ns <= failed.time_ns <= during.ended_ns
         )
         whole = {
             self._named(span)[1]
@@ -209,7 +211,10 @@ class _Reader:
             if span.done is not None and span.status == 200
         }
         lost = tuple(name for name in asked if name not in whole)
-        return Failover(tuple(refused), lost, len(asked)) if refused else None
+        if not broken:
+            return None
+        refused, began = zip(*broken, strict=True)
+        return Failover(refused, tuple(one.time_ns for one in began), lost, len(asked))
 
 
 def first_frames(choices: Iterable[Choice]) -> tuple[int, ...]:
@@ -236,15 +241,16 @@ def _accepted(call: Connection) -> Iterable[Moment]:
             return
 
 
-def _broken(call: Connection) -> Iterable[Moment]:
-    """When the server refused or ended the connection before it had answered what it was asked."""
+def _broken(call: Connection) -> Iterable[tuple[Moment, Moment]]:
+    """When an attempt began, by its request or the connection made for it, and when the server refused or
+    ended it before it had answered."""
     asked = call.requests
     if asked and asked[-1].done is not None:
         return
     ends = RST | FIN if asked else RST  # without a request, a FIN answers a FIN
     for packet in call.packets:
         if packet.headers.flags & ends and packet.src == call.server:
-            yield Moment(packet.time_ns, packet.number)
+            yield asked[-1].asked if len(asked) > 1 else call.start, Moment(packet.time_ns, packet.number)
             return
 
 

@@ -215,6 +215,19 @@ def test_an_end_before_the_first_byte_is_a_failure_if_the_client_waits(tmp_path:
         assert [one["upstream"] for one in balancer.events("health-changed")] == [mute]
 
 
+def test_that_end_counts_at_once_and_not_when_the_client_goes_too(tmp_path: Path) -> None:
+    def work(sock: socket.socket) -> None:
+        sock.recv(100)
+
+    with three_servers() as three, server(work) as mute, roles(tmp_path) as started:
+        balancer = start(started, mute, three[0], passive=Passive(failures=1, ejection="1m"))
+        with socket.create_connection(("127.0.0.1", PORT), timeout=10) as sock:
+            sock.sendall(b"who?")
+            assert sock.recv(100) == b"", "the end is passed on"
+            balancer.wait_for("health-changed")
+            assert [ask(), ask()] == [b"a", b"a"], balancer.evidence()
+
+
 def test_backups_answer_when_the_others_are_down(tmp_path: Path) -> None:
     with three_servers() as three, roles(tmp_path) as started:
         start(started, three[0], Server(to=three[1], backup=True))

@@ -140,9 +140,10 @@ def test_who_moves_when_one_goes() -> None:
     assert moved(before, ring, A) == (3, 0, 2)
 
 
-def failover(*at_ms: int, lost: int = 0) -> Failover:
+def failover(*at_ms: int, lost: int = 0, took_ms: int = 0) -> Failover:
     moments = tuple(Moment(ms * MS, n) for n, ms in enumerate(at_ms, 1))
-    return Failover(moments, tuple(f"r{n}" for n in range(lost)), 100)
+    began = tuple((ms - took_ms) * MS for ms in at_ms)
+    return Failover(moments, began, tuple(f"r{n}" for n in range(lost)), 100)
 
 
 def test_failover_passive_before_active_and_no_get_lost() -> None:
@@ -151,7 +152,7 @@ def test_failover_passive_before_active_and_no_get_lost() -> None:
         seen(others),
         failovers={
             "failover active": failover(500, 700, 900),
-            "failover passive": failover(500, 501),
+            "failover passive": failover(500, 560, took_ms=60),
             "failover proxy": failover(500),
         },
     )
@@ -281,6 +282,7 @@ def test_attempts_that_fail_count_and_health_checks_do_not(refused: bool) -> Non
     frames = call(1, answers=False, refused=refused)
     found = seen_in(with_frames(read(frames), frames)).failovers["failover active"]
     assert [one.frame for one in found.refused] == [frames[-1].number]
+    assert found.began_ns == (frames[0].time_ns,), "with its connection, which was made for it"
     assert (found.asked, len(found.lost)) == (2, 2), "no client was captured that got an answer"
     flow = Flow("tcp", *LB_SOCKET, "192.0.2.2", 443)
     check = Event(0, "lb", "balancer", "connect-start", flow, {"purpose": "health-check"})
