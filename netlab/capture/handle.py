@@ -62,7 +62,7 @@ class Capture:
         try:
             self._choose(direction, capture_filter)
             output.open(self._handle, min(snaplen, _mtu(interface) + _FRAMING_BYTES))
-        except Exception:
+        except BaseException:  # interrupted too: nobody else has the handle yet
             library().pcap_close(self._handle)
             raise
 

@@ -94,7 +94,7 @@ def in_thread(work: Callable[[], Result], stop: Callable[[], None] = lambda: Non
     thread.start()
     try:
         thread.join()
-    except BaseException:
+    except BaseException:  # Ctrl-C: the thread must not go on in the namespace
         stop()
         thread.join()
         raise

@@ -156,7 +156,7 @@ class OneShot:
         self._connection.on_close.append(self._abandon)
         try:
             self._lab.start_role(self._process)
-        except BaseException:
+        except BaseException:  # whatever it was: nobody may be told of a role that did not start
             self._forget()
             raise
 

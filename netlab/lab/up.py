@@ -78,7 +78,7 @@ def _up(
         client = LabClient(lab_name, attempt.directory.parent, attempt.boss)
         if not leashed:
             client.release()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half a lab must not stay
         attempt.undo()
         raise
     return client

@@ -269,7 +269,7 @@ class RoleContext:
                 return stream
             try:
                 return await self._handshake(stream, tls, server_name or address)
-            except BaseException:
+            except BaseException:  # cancelled too: nobody else has the connection yet
                 stream.abort()
                 raise
 
@@ -277,7 +277,7 @@ class RoleContext:
         sock, flow = await self.connect_socket(address, port, purpose=purpose)
         try:
             reader, writer = await asyncio.open_connection(sock=sock)
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else has the socket yet
             sock.close()
             raise
         return TcpStream(reader, writer, flow)
@@ -292,7 +292,7 @@ class RoleContext:
         try:
             self.emit("connect-start", flow, started, **data)
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else has the socket yet
             sock.close()
             raise
         self.emit("connection-opened", flow, 0, side="client", **data)

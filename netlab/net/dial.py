@@ -66,7 +66,7 @@ async def _tcp(ctx: RoleContext, target: Target, connect_s: float) -> ClientConn
     stream = await _connected(ctx, target, connect_s)
     try:
         return await _speaking(ctx, target, stream)
-    except BaseException:
+    except BaseException:  # cancelled too: nobody else has the stream yet
         stream.abort()
         raise
 
